@@ -1,0 +1,43 @@
+// Runs Device IR slowly and plainly: the definition of every op.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/expected.h"
+#include "ir/ir.h"
+
+namespace peri::interp {
+
+// A host tensor as the interpreter sees it: a strided view of widened elements that several views may
+// share. Floats live in `reals`, integers and bools in `integers`.
+struct Buffer {
+  std::vector<double> reals;
+  std::vector<i64> integers;
+};
+struct View {
+  Dtype dtype = Dtype::F32;
+  Buffer* buffer = nullptr;
+  i64 offset = 0;
+  std::vector<i64> sizes, strides;  // elements
+};
+
+struct Options {
+  // Exact: floats are f64 throughout and casts between float types do nothing: the mathematical
+  // reference. Otherwise every op's result is rounded to its dtype.
+  bool exact = true;
+};
+
+// What the interpreter needs besides the kernel.
+struct Environment {
+  std::vector<View> tensors;  // by ir::TensorId
+  SymTable::Lookup symbols;   // values of all symbols, block sizes and tunables included
+  Options options;
+};
+
+// Runs root `root` of `kernel`, cell after cell in row-major order. Fails (code `index-out-of-range`,
+// `division-by-zero`...) where a kernel does what it must not.
+Expected<void> run(const ir::Kernel& kernel, i64 root, Environment& environment);
+
+}  // namespace peri::interp

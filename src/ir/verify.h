@@ -1,0 +1,15 @@
+// Checks that a kernel is well formed: ids in range, definitions dominate uses, arities, result types,
+// subscripts against tensor ranks, region signatures.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/ir.h"
+
+namespace peri::ir {
+
+// Empty if the kernel is well formed; else what is wrong, one line a fault.
+std::vector<std::string> verify(const Kernel& kernel);
+
+}  // namespace peri::ir
