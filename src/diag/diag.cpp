@@ -84,8 +84,8 @@ std::string_view Sources::line_text(SourceId id, i64 line) const {
   const Source& source = sources_[id.index];
   const std::vector<u32>& starts = source.line_starts;
   if (line < 1 || line > static_cast<i64>(starts.size())) return {};
-  u32 end = line < static_cast<i64>(starts.size()) ? starts[line]
-                                                   : static_cast<u32>(source.text.size());
+  u32 end =
+      line < static_cast<i64>(starts.size()) ? starts[line] : static_cast<u32>(source.text.size());
   std::string_view text = std::string_view(source.text).substr(starts[line - 1]);
   text = text.substr(0, end - starts[line - 1]);
   while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);

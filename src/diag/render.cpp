@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <ranges>
+#include <tuple>
 
 #include "diag/diag.h"
 #include "diag/utf8.h"
@@ -116,7 +116,8 @@ std::vector<std::string> mark_rows(std::vector<ShownMark> marks) {
     if (m.primary) write_at(row, m.begin, std::string(m.end - m.begin, '^'));
   }
   std::erase_if(marks, [](const ShownMark& m) { return m.text.empty(); });
-  std::ranges::stable_sort(marks, std::greater<>(), &ShownMark::begin);
+  std::ranges::sort(marks, {},
+                    [](const ShownMark& m) { return std::tuple(-m.begin, m.end, m.text); });
   auto last = std::ranges::find_if(
       marks, [&](const ShownMark& m) { return m.end == static_cast<i64>(row.size()); });
   if (last != marks.end()) {
@@ -148,9 +149,6 @@ class Block {
     for (const Label& label : d.labels) {
       if (label.span) add(label.span, false, printable(label.text));
     }
-    std::ranges::stable_sort(lines_, [](const MarkedLine& a, const MarkedLine& b) {
-      return a.source == b.source && a.line < b.line;
-    });
     for (const MarkedLine& line : lines_) {
       gutter_ = std::max(gutter_, std::to_string(line.line).size());
     }
@@ -178,18 +176,19 @@ class Block {
     std::size_t end = std::clamp<std::size_t>(span.end - start, begin, line.size());
     if (span.end <= span.begin) end = begin;
     if (!first_) first_ = span;
-    auto at = std::ranges::find_if(lines_, [&](const MarkedLine& l) {
-      return l.source == span.source && l.line == place.line;
-    });
-    if (at == lines_.end()) at = lines_.insert(group_end(span.source), {span.source, place.line, {}});
-    at->marks.push_back({begin, end, primary, std::move(text)});
+    line_marks(span.source, place.line).push_back({begin, end, primary, std::move(text)});
   }
 
-  // Lines of one source stand together, sources in the order of their first mark.
-  std::vector<MarkedLine>::iterator group_end(SourceId source) {
+  // Lines of one source stand together in order, sources in the order of their first mark.
+  std::vector<Mark>& line_marks(SourceId source, i64 line) {
     auto same = [&](const MarkedLine& l) { return l.source == source; };
-    auto last = std::ranges::find_if(lines_ | std::views::reverse, same);
-    return last == lines_.rend() ? lines_.end() : last.base();
+    auto at = std::ranges::find_if(lines_, same);
+    if (at == lines_.end()) at = lines_.insert(at, {source, line, {}});
+    while (at != lines_.end() && same(*at) && at->line < line) ++at;
+    if (at == lines_.end() || !same(*at) || at->line != line) {
+      at = lines_.insert(at, {source, line, {}});
+    }
+    return at->marks;
   }
 
   // The place of the first mark in this line's source: the caret, where there is one.
@@ -228,8 +227,8 @@ class Block {
 };
 
 void print_diagnostic(std::string& out, const Sources& sources, const Diagnostic& d) {
-  out += fmt::format("{}[{}]: {}\n", severity_name(d.severity), code_of(d.kind),
-                     printable(d.message));
+  out +=
+      fmt::format("{}[{}]: {}\n", severity_name(d.severity), code_of(d.kind), printable(d.message));
   Block(sources, d).print(out);
   for (const Label& label : d.labels) {
     if (!label.span) out += fmt::format("note: {}\n", printable(label.text));
@@ -250,12 +249,9 @@ void add_place(nlohmann::json& object, const Sources& sources, Span span) {
 }
 
 nlohmann::json to_json(const Sources& sources, const Diagnostic& d) {
-  nlohmann::json object = {{"code", code_of(d.kind)},
-                           {"severity", severity_name(d.severity)},
-                           {"message", d.message},
-                           {"labels", nlohmann::json::array()},
-                           {"notes", d.notes},
-                           {"hint", d.hint}};
+  nlohmann::json object = {{"code", code_of(d.kind)}, {"severity", severity_name(d.severity)},
+                           {"message", d.message},    {"labels", nlohmann::json::array()},
+                           {"notes", d.notes},        {"hint", d.hint}};
   add_place(object, sources, d.span);
   for (const Label& label : d.labels) {
     nlohmann::json entry = {{"message", label.text}};

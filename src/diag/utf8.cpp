@@ -13,8 +13,7 @@ struct Range {
 
 template <std::size_t n>
 bool in_ranges(const std::array<Range, n>& ranges, u32 value) {
-  return std::ranges::any_of(ranges,
-                             [&](Range r) { return value >= r.first && value <= r.last; });
+  return std::ranges::any_of(ranges, [&](Range r) { return value >= r.first && value <= r.last; });
 }
 
 // Characters that would garble a terminal or reorder what the reader sees.
