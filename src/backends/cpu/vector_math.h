@@ -1,0 +1,88 @@
+// Elementary functions, conversions and random numbers as inline vector code.
+//
+// Values are float or double scalars or fixed vectors whose width is the target's native width or a
+// small power of two times it (128 bits on an SSE or NEON target, 256 on AVX2, 512 on AVX-512).
+// Every function emits straight-line code into the builder's current block and leaves the builder
+// in that block, so it may stand in any loop. Fast-math flags of the builder are ignored.
+//
+// float: inline code. Sin, Cos, Tan and Fmod also call a small helper function that they add to the
+// module; it returns at once unless a lane is out of the fast range. double: inline where the
+// hardware has the operation, else a call of libm per lane, which the JIT must be able to resolve.
+// NaN, infinities, -0 and denormals behave as in torch (IEEE 754, no flushing).
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+
+#include "base/ids.h"
+
+namespace peri::cpu {
+
+enum class MathFn {
+  Exp,
+  Exp2,
+  Expm1,
+  Log,
+  Log2,
+  Log10,
+  Log1p,
+  Sin,
+  Cos,
+  Tan,
+  Sinh,
+  Cosh,
+  Tanh,
+  Asin,
+  Acos,
+  Atan,
+  Sigmoid,
+  Erf,
+  Erfc,
+  Sqrt,
+  Rsqrt,
+  Reciprocal,
+  Floor,
+  Ceil,
+  Round /* half to even */,
+  Trunc,
+  Pow,
+  Atan2 /* angle of (y = first, x = second) */,
+  Fmod /* sign of x */,
+  Remainder /* sign of y */,
+};
+
+// What the emitted code may rely on.
+struct MathIsa {
+  bool fma = false;     // fused multiply-add in hardware: x86-64-v3, v4, AArch64
+  bool f16c = false;    // f16 <-> f32 in hardware: x86-64-v3, v4, AArch64
+  bool avx512 = false;  // AVX-512 F, VL, DQ and BW: x86-64-v4
+  bool neon = false;    // AArch64
+};
+
+// x (and y for the functions of two operands): equal types. Returns that type.
+llvm::Value* emit_math(llvm::IRBuilder<>& b, const MathIsa& isa, MathFn fn, llvm::Value* x,
+                       llvm::Value* y = nullptr);
+
+// Cost of one native vector of float in vector operations (an addition is 1, a division about 8).
+i64 math_cost(MathFn fn);
+
+// The larger or smaller operand; NaN if either is NaN.
+llvm::Value* emit_max(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* x, llvm::Value* y);
+llvm::Value* emit_min(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* x, llvm::Value* y);
+
+// 16-bit floats are carried as their bits, i16. To f16 and bf16 rounds to nearest even, keeps
+// denormals and gives a quiet NaN for NaN.
+llvm::Value* emit_f32_to_bf16(llvm::IRBuilder<>& b, llvm::Value* f32);
+llvm::Value* emit_bf16_to_f32(llvm::IRBuilder<>& b, llvm::Value* bits);
+llvm::Value* emit_f32_to_f16(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* f32);
+llvm::Value* emit_f16_to_f32(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* bits);
+
+// Float or double to an integer type of 8 to 64 bits, towards zero, never poison: what does not fit
+// i32 (i64 for a 64-bit `integer`), and NaN, becomes the smallest value of that type, as torch has
+// it on x86. Narrower types take the low bits of the i32. `integer` is the scalar type.
+llvm::Value* emit_float_to_int(llvm::IRBuilder<>& b, llvm::Value* x, llvm::Type* integer);
+
+// philox_uniform (base/philox.h) of seed (i64 scalar, or vector of offset's width) and offset (i64
+// or i32, zero-extended; scalar or vector): float of offset's width.
+llvm::Value* emit_philox(llvm::IRBuilder<>& b, llvm::Value* seed, llvm::Value* offset);
+
+}  // namespace peri::cpu
