@@ -112,6 +112,7 @@ struct TensorParam {
   std::vector<Sym> strides;  // elements
   i64 slot = -1;             // slot of the host program that is bound to it
   i64 base = -1;             // slot whose storage it shares (itself if none): equal bases may alias
+  bool aligned = false;      // first element is 64-byte aligned: all of a storage the host allocated
 };
 
 struct Root {
