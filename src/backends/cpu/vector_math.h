@@ -13,11 +13,12 @@
 
 #include <llvm/IR/IRBuilder.h>
 
+#include "backends/cpu/target.h"
 #include "base/ids.h"
 
 namespace peri::cpu {
 
-enum class MathFn {
+enum class MathFn : u8 {
   Exp,
   Exp2,
   Expm1,
@@ -42,39 +43,31 @@ enum class MathFn {
   Reciprocal,
   Floor,
   Ceil,
-  Round /* half to even */,
+  Round,  // halves to even
   Trunc,
   Pow,
-  Atan2 /* angle of (y = first, x = second) */,
-  Fmod /* sign of x */,
-  Remainder /* sign of y */,
-};
-
-// What the emitted code may rely on.
-struct MathIsa {
-  bool fma = false;     // fused multiply-add in hardware: x86-64-v3, v4, AArch64
-  bool f16c = false;    // f16 <-> f32 in hardware: x86-64-v3, v4, AArch64
-  bool avx512 = false;  // AVX-512 F, VL, DQ and BW: x86-64-v4
-  bool neon = false;    // AArch64
+  Atan2,      // angle of (x = second operand, y = first)
+  Fmod,       // sign of the first operand
+  Remainder,  // sign of the second operand
 };
 
 // x (and y for the functions of two operands): equal types. Returns that type.
-llvm::Value* emit_math(llvm::IRBuilder<>& b, const MathIsa& isa, MathFn fn, llvm::Value* x,
+llvm::Value* emit_math(llvm::IRBuilder<>& b, const Target& target, MathFn fn, llvm::Value* x,
                        llvm::Value* y = nullptr);
 
 // Cost of one native vector of float in vector operations (an addition is 1, a division about 8).
 i64 math_cost(MathFn fn);
 
 // The larger or smaller operand; NaN if either is NaN.
-llvm::Value* emit_max(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* x, llvm::Value* y);
-llvm::Value* emit_min(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* x, llvm::Value* y);
+llvm::Value* emit_max(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x, llvm::Value* y);
+llvm::Value* emit_min(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x, llvm::Value* y);
 
 // 16-bit floats are carried as their bits, i16. To f16 and bf16 rounds to nearest even, keeps
 // denormals and gives a quiet NaN for NaN.
 llvm::Value* emit_f32_to_bf16(llvm::IRBuilder<>& b, llvm::Value* f32);
 llvm::Value* emit_bf16_to_f32(llvm::IRBuilder<>& b, llvm::Value* bits);
-llvm::Value* emit_f32_to_f16(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* f32);
-llvm::Value* emit_f16_to_f32(llvm::IRBuilder<>& b, const MathIsa& isa, llvm::Value* bits);
+llvm::Value* emit_f32_to_f16(llvm::IRBuilder<>& b, const Target& target, llvm::Value* f32);
+llvm::Value* emit_f16_to_f32(llvm::IRBuilder<>& b, const Target& target, llvm::Value* bits);
 
 // Float or double to an integer type of 8 to 64 bits, towards zero, never poison: what does not fit
 // i32 (i64 for a 64-bit `integer`), and NaN, becomes the smallest value of that type, as torch has
