@@ -10,8 +10,8 @@
 
 namespace peri::interp {
 
-// A host tensor as the interpreter sees it: a strided view of widened elements that several views may
-// share. Floats live in `reals`, integers and bools in `integers`.
+// A host tensor as the interpreter sees it: a strided view of widened elements that several views
+// may share. Floats live in `reals`, integers and bools in `integers`.
 struct Buffer {
   std::vector<double> reals;
   std::vector<i64> integers;
@@ -36,8 +36,15 @@ struct Environment {
   Options options;
 };
 
-// Runs root `root` of `kernel`, cell after cell in row-major order. Fails (code `index-out-of-range`,
-// `division-by-zero`...) where a kernel does what it must not.
+// Runs root `root` of `kernel`, cell after cell in row-major order. Fails where a kernel does what
+// it must not, or its environment lacks something: `index-out-of-range`, `partial-reshape` (a
+// reshape that would merge an axis whose last tile is not full), `bad-block-size`, `bad-step`,
+// `missing-value` (a symbol without value).
 Expected<void> run(const ir::Kernel& kernel, i64 root, Environment& environment);
+
+// The same for cells [begin, end) of the root's grid, of `cell_count` cells.
+Expected<void> run_cells(const ir::Kernel& kernel, i64 root, Environment& environment, i64 begin,
+                         i64 end);
+Expected<i64> cell_count(const ir::Kernel& kernel, i64 root, const Environment& environment);
 
 }  // namespace peri::interp
