@@ -1,0 +1,52 @@
+// Internals of make_plan: walks a root's graphs and turns their ops into nodes.
+#pragma once
+
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "plan/plan.h"
+#include "plan/schedule.h"
+
+namespace peri::plan {
+
+// Which ops are evaluated where they are used, and what they read through such ops.
+class InlineAnalysis {
+ public:
+  // `limit`: most arithmetic operations that may be done again rather than kept.
+  InlineAnalysis(const ir::Kernel& kernel, const analysis::Axes& axes, i64 limit);
+
+  bool is_inline(ir::ValueId value) const;
+  // Scheduled values and loop parameters that evaluating `value` at `coordinates` reads.
+  void collect_reads(ir::ValueId value, const std::vector<AxisId>& coordinates,
+                     std::vector<Read>& reads) const;
+  // Calls `visit(tensor, dim, axis)` for every subscript of inline loads below `value` that runs over
+  // `axis`.
+  using AccessVisitor = std::function<void(ir::TensorId, i64, AxisId)>;
+  void for_each_access(ir::ValueId value, const std::vector<AxisId>& coordinates,
+                       const AccessVisitor& visit) const;
+  // The loads that evaluating `value` reaches are direct: a tensor, perhaps seen through views.
+  bool is_direct_load(ir::ValueId value) const;
+  bool is_written(ir::TensorId tensor) const;
+  // The constant an inline value is everywhere, if it is one.
+  bool is_zero(ir::ValueId value) const;
+
+ private:
+  using Visit = std::function<void(ir::ValueId, const std::vector<AxisId>&)>;
+  void walk(ir::ValueId value, const std::vector<AxisId>& coordinates, const Visit& visit) const;
+  void walk_load(const ir::Op& op, const std::vector<AxisId>& coordinates, const Visit& visit) const;
+  i64 classify(const ir::Op& op);
+
+  const ir::Kernel& kernel_;
+  const analysis::Axes& axes_;
+  i64 limit_;
+  std::set<i64> written_bases_;
+  std::vector<i64> cost_;  // by op: -1 scheduled, else operations of inline evaluation
+};
+
+// Calls `visit(tensor dimension, first value dimension, number of value dimensions, index)` for each
+// subscript that stands for a tensor dimension.
+using SubscriptVisitor = std::function<void(i64, i64, i64, const ir::Index&)>;
+void for_each_subscript(const ir::Kernel& kernel, const ir::Op& op, const SubscriptVisitor& visit);
+
+}  // namespace peri::plan

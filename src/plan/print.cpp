@@ -1,0 +1,126 @@
+#include <fmt/format.h>
+
+#include "plan/plan.h"
+
+namespace peri::plan {
+
+namespace {
+
+class Printer {
+ public:
+  explicit Printer(const Plan& plan) : plan_(plan), kernel_(*plan.kernel) {}
+
+  std::string run() {
+    for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
+      line(0, "block b{} \"{}\" = {}", b, kernel_.blocks[b].name, text(plan_.block_sizes[b]));
+    }
+    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
+      const Buffer& buffer = plan_.buffers[b];
+      std::string extents;
+      for (Sym extent : buffer.extents) extents += (extents.empty() ? "" : ", ") + text(extent);
+      line(0, "buffer s{}: {}[{}] for {}", b, name_of(buffer.dtype), extents, name(buffer.value));
+    }
+    for (size_t r = 0; r < plan_.roots.size(); ++r) {
+      const RootPlan& root = plan_.roots[r];
+      std::string order;
+      for (BlockId block : root.order) order += fmt::format(" b{}", block.index);
+      std::string threads = root.num_threads == 0 ? "all" : std::to_string(root.num_threads);
+      line(0, "root {} grid{} threads={} schedule={}", r, order, threads,
+           root.dynamic_schedule ? "dynamic" : "static");
+      nodes(root.body, 1);
+    }
+    return out_;
+  }
+
+ private:
+  template <class... Args>
+  void line(i64 depth, fmt::format_string<Args...> format, Args&&... args) {
+    out_ += std::string(static_cast<size_t>(2 * depth), ' ') +
+            fmt::format(format, std::forward<Args>(args)...) + "\n";
+  }
+
+  std::string text(Sym sym) const { return kernel_.syms->print(sym); }
+
+  std::string name(ir::ValueId value) const {
+    const std::string& hint = kernel_[value].name;
+    return fmt::format("%{}{}", value.index, hint.empty() ? "" : "(" + hint + ")");
+  }
+
+  std::string axis(AxisId id) const {
+    const analysis::Axis& a = plan_.axes[id];
+    std::string who = a.block ? kernel_[a.block].name : ":";
+    return fmt::format("{} ({})", who, text(plan_.extent(id)));
+  }
+
+  void nodes(const std::vector<NodeId>& ids, i64 depth) {
+    for (NodeId id : ids) node(plan_[id], depth);
+  }
+
+  void node(const Node& n, i64 depth) {
+    switch (n.kind) {
+      case Node::Kind::Loop:
+        line(depth, "loop {}{}", axis(n.axis),
+             n.vector ? fmt::format(" vector x{}", n.unroll) : std::string());
+        nodes(n.body, depth + 1);
+        break;
+      case Node::Kind::Compute:
+        line(depth, "{}", compute(kernel_[n.op]));
+        break;
+      case Node::Kind::Carry:
+        line(depth, "s{} = {}", n.buffer.index,
+             n.source ? fmt::format("s{}", n.source.index) : name(n.value));
+        break;
+      case Node::Kind::Dot:
+        dot(n, depth);
+        break;
+      case Node::Kind::For: {
+        std::string axes;
+        for (BlockId b : kernel_[n.op].attrs.blocks) axes += fmt::format(" {}", kernel_[b].name);
+        line(depth, "for{}", axes);
+        nodes(n.body, depth + 1);
+        break;
+      }
+      case Node::Kind::If:
+        line(depth, "if {}", name(kernel_[n.op].operands[0]));
+        nodes(n.body, depth + 1);
+        if (!n.orelse.empty()) line(depth, "else");
+        nodes(n.orelse, depth + 1);
+        break;
+    }
+  }
+
+  std::string compute(const ir::Op& op) const {
+    std::string operands;
+    for (ir::ValueId v : op.operands) operands += (operands.empty() ? "" : ", ") + name(v);
+    std::string left;
+    if (!op.results.empty()) {
+      const Placement& place = plan_.at(op.results[0]);
+      left = name(op.results[0]);
+      if (place.kind == Placement::Kind::Buffer) left += fmt::format(" -> s{}", place.buffer.index);
+      left += " = ";
+    }
+    if (op.attrs.tensor) operands += " @" + kernel_[op.attrs.tensor].name;
+    return fmt::format("{}{} {}", left, ir::info(op.code).text, operands);
+  }
+
+  void dot(const Node& n, i64 depth) {
+    const ir::Op& op = kernel_[n.op];
+    const DotSchedule& s = plan_.dots[n.dot];
+    line(depth, "s{} {} dot {}, {} k_block={} rows={} vectors={} k_unroll={} cache_rows={} packing={}",
+         n.buffer.index, n.accumulate ? "+=" : "=", name(op.operands[0]), name(op.operands[1]),
+         s.k_block, s.register_rows, s.register_vectors, s.k_unroll, s.cache_rows, s.packing);
+    if (n.epilogue.empty()) return;
+    line(depth, "epilogue on registers");
+    nodes(n.epilogue, depth + 1);
+  }
+
+  const Plan& plan_;
+  const ir::Kernel& kernel_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string print(const Plan& plan) { return Printer(plan).run(); }
+
+}  // namespace peri::plan
