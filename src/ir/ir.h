@@ -1,13 +1,15 @@
 // Device IR: SSA values, ops and graphs of one kernel.
 //
-// A kernel holds tables (tensors, blocks, values, ops, graphs) and refers to their rows by typed ids. A
-// graph is one basic block: parameters, ops in order, yields. `for` and `if` own graphs; a value may be
-// used in the graph that defines it and in graphs nested in that. Each root is a grid of tiles over
-// `blocks` whose body runs once per grid cell; cells are independent, roots run in order.
+// A kernel holds tables (tensors, blocks, values, ops, graphs) and refers to their rows by typed
+// ids. A graph is one basic block: parameters, ops in order, yields. `for` and `if` own graphs; a
+// value may be used in the graph that defines it and in graphs nested in that. Each root is a grid
+// of tiles over `blocks` whose body runs once per grid cell; cells are independent, roots run in
+// order.
 //
 // Values are scalars or tiles (types/shape.h). Every result type is stated, and the verifier checks
-// it against the op's rule. Tiles have the extents that exist: an element out of its axis's range has
-// no value. A carried value whose next value has fewer elements keeps its old ones in the others.
+// it against the op's rule. Tiles have the extents that exist: an element out of its axis's range
+// has no value. A carried value whose next value has fewer elements keeps its old ones in the
+// others.
 #pragma once
 
 #include <memory>
@@ -34,7 +36,20 @@ enum class OpCode : u8 {
 #include "ir/ops.def"
 };
 
-enum class Rule : u8 { Unary, Predicate, Binary, Select, Cast, Given, View, Reduce, Dot, Access, Control, None };
+enum class Rule : u8 {
+  Unary,
+  Predicate,
+  Binary,
+  Select,
+  Cast,
+  Given,
+  View,
+  Reduce,
+  Dot,
+  Access,
+  Control,
+  None
+};
 
 enum Trait : u8 {
   Pure = 1,
@@ -71,14 +86,14 @@ struct Index {
 };
 
 struct Attrs {
-  SymValue constant;             // Const
-  Sym sym;                       // HostScalar
-  BlockId block;                 // TileBegin ... TileIndex
-  TensorId tensor;               // Load, Store
-  std::vector<Index> indices;    // Load, Store
-  bool has_mask = false;         // Load, Store
-  std::vector<i64> dims;         // views, reductions
-  std::vector<BlockId> blocks;   // For
+  SymValue constant;            // Const
+  Sym sym;                      // HostScalar
+  BlockId block;                // TileBegin ... TileIndex
+  TensorId tensor;              // Load, Store
+  std::vector<Index> indices;   // Load, Store
+  bool has_mask = false;        // Load, Store
+  std::vector<i64> dims;        // views, reductions
+  std::vector<BlockId> blocks;  // For
 
   bool operator==(const Attrs&) const = default;
 };
@@ -94,8 +109,8 @@ struct Op {
 
 struct Value {
   TileType type;
-  OpId def;         // none: a graph parameter
-  GraphId owner;    // the graph that defines it
+  OpId def;          // none: a graph parameter
+  GraphId owner;     // the graph that defines it
   std::string name;  // the user's variable, if one held it; "" else
 };
 
@@ -112,7 +127,7 @@ struct TensorParam {
   std::vector<Sym> strides;  // elements
   i64 slot = -1;             // slot of the host program that is bound to it
   i64 base = -1;             // slot whose storage it shares (itself if none): equal bases may alias
-  bool aligned = false;      // first element is 64-byte aligned: all of a storage the host allocated
+  bool aligned = false;  // first element is 64-byte aligned: all of a storage the host allocated
 };
 
 struct Root {
@@ -154,6 +169,8 @@ class Builder {
   ValueId host_scalar(Dtype dtype, Sym sym);
   ValueId tile_attr(OpCode code, BlockId block, TileType type);
   ValueId iota(Dtype dtype, Dim extent);
+  // `Index::operand` counts the operands given here; in the op of a store the value stands before
+  // them.
   ValueId load(TensorId tensor, std::vector<Index> indices, std::vector<ValueId> operands,
                ValueId mask = {});
   void store(ValueId value, TensorId tensor, std::vector<Index> indices,
@@ -174,6 +191,9 @@ class Builder {
   Kernel& kernel() { return kernel_; }
 
  private:
+  ValueId add_inferred(OpCode code, std::vector<ValueId> operands, Attrs attrs,
+                       const TileType& stated);
+
   Kernel& kernel_;
   GraphId graph_;
   diag::Span span_;

@@ -1,5 +1,5 @@
-// Checks that a kernel is well formed: ids in range, definitions dominate uses, arities, result types,
-// subscripts against tensor ranks, region signatures.
+// Checks that a kernel is well formed: ids in range, definitions dominate uses, arities, result
+// types, subscripts against tensor ranks, region signatures.
 #pragma once
 
 #include <string>
@@ -8,6 +8,12 @@
 #include "ir/ir.h"
 
 namespace peri::ir {
+
+struct Fault {
+  OpId op;  // none: of a table row or a root
+  std::string text;
+};
+std::vector<Fault> find_faults(const Kernel& kernel);
 
 // Empty if the kernel is well formed; else what is wrong, one line a fault.
 std::vector<std::string> verify(const Kernel& kernel);
