@@ -1,0 +1,126 @@
+#include "backends/cpu/contraction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backends/cpu/contraction_emit.h"
+#include "base/bug.h"
+
+namespace peri::cpu {
+namespace contraction {
+
+bool can_pair(const ContractionShape& shape, const Target& target) {
+  const bool bf16 = shape.a == Dtype::BF16 && shape.b == Dtype::BF16 && shape.acc == Dtype::F32;
+  const bool i8 = shape.a == Dtype::I8 && shape.b == Dtype::I8 && shape.acc == Dtype::I32;
+  return (bf16 && target.has_avx512_bf16) || (i8 && target.is_x86);
+}
+
+bool has_masked_loads(i64 element_bytes, const Target& target) {
+  return target.has_avx512 || (target.has_masks && element_bytes >= 4);
+}
+
+Facts facts_of(const ContractionPlan& plan, const ContractionShape& shape, const Target& target) {
+  Facts facts;
+  if (plan.pairs) facts.kind = shape.a == Dtype::BF16 ? StepKind::Bf16Pair : StepKind::I16Pair;
+  facts.step_k = plan.pairs ? 2 : 1;
+  facts.unit_bytes = size_of(shape.acc);
+  facts.lanes = target.lanes(facts.unit_bytes);
+  facts.tile_columns = plan.nr_vectors * facts.lanes;
+  return facts;
+}
+
+}  // namespace contraction
+
+namespace {
+
+i64 round_up(i64 value, i64 to) { return (value + to - 1) / to * to; }
+
+// Vector registers that a tile takes: sums, a row of B, and a broadcast element of A; a target
+// without fused multiply-add needs one for the product.
+i64 registers_of(i64 mr, i64 nr_vectors, const Target& target) {
+  return mr * nr_vectors + nr_vectors + 1 + (target.has_fma ? 0 : 1);
+}
+
+bool needs_packed_a(const ContractionPlan& plan, const ContractionShape& shape) {
+  return plan.pairs && (shape.a == Dtype::I8 || shape.a_stride_k != 1);
+}
+
+bool needs_packed_b(const ContractionPlan& plan, const ContractionShape& shape,
+                    const Target& target) {
+  if (plan.pairs || shape.b_stride_n != 1) return true;
+  const i64 lanes = target.lanes(size_of(shape.acc));
+  const bool tail = shape.n == kDynamic || shape.n % lanes != 0;
+  return tail && !contraction::has_masked_loads(size_of(shape.b), target);
+}
+
+// A block that holds everything, or nearly so, is no block.
+void limit_block(i64& block, i64 multiple, i64 all) {
+  if (block <= 0) {
+    block = 0;
+    return;
+  }
+  block = round_up(block, multiple);
+  if (all != kDynamic && block >= all) block = 0;
+}
+
+}  // namespace
+
+std::string print(const ContractionPlan& plan) {
+  auto size = [](i64 value) { return value == 0 ? std::string("all") : fmt::format("{}", value); };
+  std::string text = fmt::format("{}x{} unroll {}, mc {}, nc {}, kc {}", plan.mr, plan.nr_vectors,
+                                 plan.k_unroll, size(plan.mc), size(plan.nc), size(plan.kc));
+  if (plan.pack_a) text += ", pack a";
+  if (plan.pack_b) text += ", pack b";
+  text += plan.columns_outer ? ", columns outer" : ", rows outer";
+  if (plan.pairs) text += ", pairs";
+  if (plan.along_k) text += ", along k";
+  if (plan.prefetch != 0) text += fmt::format(", prefetch {}", plan.prefetch);
+  return text;
+}
+
+ContractionPlan legalize(ContractionPlan plan, const ContractionShape& shape,
+                         const Target& target) {
+  plan.pairs = plan.pairs && contraction::can_pair(shape, target);
+  plan.mr = std::clamp<i64>(plan.mr, 1, 30);
+  if (shape.m > 0) plan.mr = std::min(plan.mr, shape.m);
+  plan.nr_vectors = std::clamp<i64>(plan.nr_vectors, 1, 8);
+  const i64 lanes = target.lanes(size_of(shape.acc));
+  if (shape.n > 0) plan.nr_vectors = std::min(plan.nr_vectors, (shape.n + lanes - 1) / lanes);
+  while (registers_of(plan.mr, plan.nr_vectors, target) > target.vector_registers) {
+    (plan.mr > 1 ? plan.mr : plan.nr_vectors) -= 1;
+  }
+  plan.k_unroll = std::clamp<i64>(plan.k_unroll, 1, 16);
+  plan.prefetch = std::clamp<i64>(plan.prefetch, 0, 256);
+  plan.pack_a = plan.pack_a || needs_packed_a(plan, shape);
+  plan.pack_b = plan.pack_b || needs_packed_b(plan, shape, target);
+  limit_block(plan.mc, plan.mr, shape.m);
+  limit_block(plan.nc, plan.nr_vectors * lanes, shape.n);
+  limit_block(plan.kc, plan.k_unroll * (plan.pairs ? 2 : 1), shape.k);
+  if (!shape.c_is_memory) plan.kc = 0;
+  plan.along_k = false;
+  return plan;
+}
+
+i64 scratch_bytes(const ContractionPlan& plan, const ContractionShape& shape,
+                  const Target& target) {
+  BUG_IF(shape.m < 0 || shape.n < 0 || shape.k < 0, "scratch of a contraction of unknown size");
+  const contraction::Facts facts = contraction::facts_of(plan, shape, target);
+  auto block = [](i64 planned, i64 all) { return planned == 0 ? all : std::min(planned, all); };
+  const i64 rows = block(plan.mc, shape.m);
+  const i64 columns = round_up(block(plan.nc, shape.n), facts.tile_columns);
+  const i64 k = block(plan.kc, shape.k);
+  i64 bytes = 0;
+  if (plan.pack_a) {
+    const bool k_major = contraction::packs_a_k_major(shape, facts);
+    const i64 inner = round_up(k_major ? rows : k, facts.step_k);
+    const i64 cell = facts.unit_bytes / facts.step_k;
+    bytes += (k_major ? k : rows) * (round_up(inner * cell, 64) + contraction::kRowPadding);
+  }
+  if (plan.pack_b) {
+    bytes += columns * round_up(k, facts.lanes * facts.step_k) * facts.unit_bytes / facts.step_k;
+  }
+  return bytes;
+}
+
+}  // namespace peri::cpu

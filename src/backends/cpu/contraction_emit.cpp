@@ -1,0 +1,345 @@
+// The loop nest around the register tiles: blocks, packing, tails, first and last block of k.
+#include "backends/cpu/contraction_emit.h"
+
+#include "base/bug.h"
+
+namespace peri::cpu {
+namespace contraction {
+namespace {
+
+// Where the nest stands: a block of rows, columns and k.
+struct Block {
+  Value* row = nullptr;  // first row, column and k
+  Value* column = nullptr;
+  Value* k = nullptr;
+  Value* rows = nullptr;  // and how many
+  Value* columns = nullptr;
+  Value* depth = nullptr;
+  BlockView a = {};
+  BlockView b = {};
+};
+
+class Nest {
+ public:
+  Nest(llvm::IRBuilderBase& builder, const ContractionShape& shape, const ContractionPlan& plan,
+       const Target& target, const ContractionOperands& operands,
+       const ContractionEpilogue& epilogue)
+      : e_(builder, shape, plan, target), operands_(operands), epilogue_(epilogue) {
+    m_ = known(shape.m, operands.m);
+    n_ = known(shape.n, operands.n);
+    k_ = known(shape.k, operands.k);
+    const i64 a_bytes = size_of(shape.a);
+    const i64 b_bytes = size_of(shape.b);
+    a_stride_m_ = e_.mul(known(shape.a_stride_m, operands.a_stride_m), a_bytes);
+    a_stride_k_ = e_.mul(known(shape.a_stride_k, operands.a_stride_k), a_bytes);
+    b_stride_k_ = e_.mul(known(shape.b_stride_k, operands.b_stride_k), b_bytes);
+    b_stride_n_ = e_.mul(known(shape.b_stride_n, operands.b_stride_n), b_bytes);
+  }
+
+  void run() {
+    Value* zero = e_.constant(0);
+    Value* none = e_.b.CreateICmpSLE(k_, zero);
+    emit_if_else(e_.b, none, [&] { empty_sums(); }, [&] { blocks(); });
+  }
+
+ private:
+  Value* known(i64 value, Value* operand) const {
+    if (value != kDynamic) return e_.constant(value);
+    BUG_IF(!operand, "a dynamic extent or stride of a contraction has no value");
+    return operand;
+  }
+
+  Value* block_size(i64 planned, Value* all) const {
+    return planned == 0 ? all : emit_min(e_.b, e_.constant(planned), all);
+  }
+
+  // for (at = 0; at < all; at += size) body(at, min(size, all - at))
+  template <class Body>
+  void for_blocks(i64 planned, Value* all, Body body) {
+    if (planned == 0) {
+      body(e_.constant(0), all);
+      return;
+    }
+    Value* size = e_.constant(planned);
+    auto total = constant_of(all);
+    const bool even = total && *total % planned == 0;
+    emit_for(e_.b, e_.constant(0), all, size, [&](Value* at) {
+      body(at, even ? size : emit_min(e_.b, size, e_.b.CreateSub(all, at)));
+    });
+  }
+
+  void blocks() {
+    for_blocks(e_.plan.nc, n_, [&](Value* column, Value* columns) {
+      for_blocks(e_.plan.kc, k_, [&](Value* k, Value* depth) {
+        Block block{.column = column, .k = k, .columns = columns, .depth = depth};
+        block.b = view_b(block);
+        for_blocks(e_.plan.mc, m_, [&](Value* row, Value* rows) {
+          Block inner = block;
+          inner.row = row;
+          inner.rows = rows;
+          inner.a = view_a(inner);
+          tiles(inner);
+        });
+      });
+    });
+  }
+
+  Value* scratch_for_b() const {
+    if (!e_.plan.pack_a) return operands_.scratch;
+    Value* rows = block_size(e_.plan.mc, m_);
+    Value* k = block_size(e_.plan.kc, k_);
+    return e_.offset(operands_.scratch, packed_a_bytes(e_, rows, k));
+  }
+
+  BlockView view_a(const Block& block) const {
+    Value* base = e_.offset(operands_.a,
+                            e_.add(e_.mul(block.row, a_stride_m_), e_.mul(block.k, a_stride_k_)));
+    if (!e_.plan.pack_a) {
+      return {.base = base, .stride = a_stride_m_, .step = e_.mul(a_stride_k_, e_.facts.step_k)};
+    }
+    Lines lines{base, block.rows, block.depth, a_stride_m_, a_stride_k_, e_.shape.a};
+    const bool k_major = packs_a_k_major(e_.shape, e_.facts);
+    if (k_major) {
+      std::swap(lines.outer, lines.inner);
+      std::swap(lines.outer_stride, lines.inner_stride);
+    }
+    Value* widest = k_major ? block_size(e_.plan.mc, m_) : block_size(e_.plan.kc, k_);
+    Value* stride = packed_line_stride(e_, widest);
+    emit_pack_lines(e_, lines, operands_.scratch, stride);
+    BlockView view{.base = operands_.scratch,
+                   .stride = stride,
+                   .step = e_.constant(e_.facts.unit_bytes),
+                   .packed = true};
+    if (k_major) std::swap(view.stride, view.step);
+    return view;
+  }
+
+  BlockView view_b(const Block& block) const {
+    Value* base = e_.offset(
+        operands_.b, e_.add(e_.mul(block.column, b_stride_n_), e_.mul(block.k, b_stride_k_)));
+    const i64 width = e_.facts.tile_columns;
+    if (!e_.plan.pack_b) {
+      return {.base = base,
+              .stride = e_.mul(b_stride_n_, width),
+              .column = b_stride_n_,
+              .step = b_stride_k_};
+    }
+    Lines lines{base, block.columns, block.depth, b_stride_n_, b_stride_k_, e_.shape.b};
+    Value* to = scratch_for_b();
+    Value* stride = packed_panel_stride(e_, block.depth);
+    emit_pack_panels(e_, lines, to, stride);
+    return {.base = to,
+            .stride = stride,
+            .column = e_.constant(e_.facts.unit_bytes),
+            .step = e_.constant(width * e_.facts.unit_bytes),
+            .packed = true};
+  }
+
+  void tiles(const Block& block) {
+    if (e_.plan.columns_outer) {
+      for_column_tiles(block, [&](Value* column, const std::vector<ColumnVector>& vectors) {
+        for_row_tiles(block,
+                      [&](Value* row, i64 rows) { tile(block, row, rows, column, vectors); });
+      });
+    } else {
+      for_row_tiles(block, [&](Value* row, i64 rows) {
+        for_column_tiles(block, [&](Value* column, const std::vector<ColumnVector>& vectors) {
+          tile(block, row, rows, column, vectors);
+        });
+      });
+    }
+  }
+
+  // body(first row in the block, rows): whole tiles, then the rest exactly. How many rows the rest
+  // has follows from m if that is known, since blocks are whole tiles; else powers of two cover it.
+  template <class Body>
+  void for_row_tiles(const Block& block, Body body) {
+    const i64 mr = e_.plan.mr;
+    Value* whole = e_.mul(e_.b.CreateUDiv(block.rows, e_.constant(mr)), mr);
+    emit_for(e_.b, e_.constant(0), whole, e_.constant(mr), [&](Value* row) { body(row, mr); });
+    if (auto m = constant_of(m_)) {
+      if (*m % mr == 0) return;
+      emit_if(e_.b, e_.b.CreateICmpSLT(whole, block.rows), [&] { body(whole, *m % mr); });
+      return;
+    }
+    for (i64 rows = static_cast<i64>(std::bit_floor(static_cast<u64>(mr - 1))); rows > 0;
+         rows /= 2) {
+      Value* rest = e_.b.CreateSub(block.rows, whole);
+      Value* covered = e_.b.CreateAnd(rest, e_.constant(-2 * rows));
+      Value* first = e_.add(whole, covered);
+      Value* has = e_.b.CreateICmpNE(e_.b.CreateAnd(rest, e_.constant(rows)), e_.constant(0));
+      emit_if(e_.b, has, [&] { body(first, rows); });
+    }
+  }
+
+  // body(first column in the block, vectors): whole tiles, then the rest, likewise.
+  template <class Body>
+  void for_column_tiles(const Block& block, Body body) {
+    const i64 width = e_.facts.tile_columns;
+    Value* whole = e_.mul(e_.b.CreateUDiv(block.columns, e_.constant(width)), width);
+    emit_for(e_.b, e_.constant(0), whole, e_.constant(width),
+             [&](Value* column) { body(column, vectors_of(width)); });
+    if (auto n = constant_of(n_)) {
+      if (*n % width == 0) return;
+      emit_if(e_.b, e_.b.CreateICmpSLT(whole, block.columns),
+              [&] { body(whole, vectors_of(*n % width)); });
+      return;
+    }
+    const i64 lanes = e_.facts.lanes;
+    emit_for(e_.b, whole, block.columns, e_.constant(lanes), [&](Value* column) {
+      Value* mask = e_.mask_below(e_.b.CreateSub(block.columns, column), lanes);
+      body(column, std::vector<ColumnVector>{{0, lanes, mask}});
+    });
+  }
+
+  // Covers `columns` with native vectors; the last is as narrow as a power of two allows.
+  std::vector<ColumnVector> vectors_of(i64 columns) const {
+    std::vector<ColumnVector> vectors;
+    for (i64 first = 0; first < columns; first += e_.facts.lanes) {
+      const i64 left = std::min(columns - first, e_.facts.lanes);
+      const i64 lanes = std::max(static_cast<i64>(std::bit_ceil(static_cast<u64>(left))),
+                                 16 / e_.facts.unit_bytes);
+      vectors.push_back({first, lanes, e_.mask_below(e_.constant(left), lanes)});
+    }
+    return vectors;
+  }
+
+  void tile(const Block& block, Value* row, i64 rows, Value* column,
+            const std::vector<ColumnVector>& vectors) {
+    const i64 width = e_.facts.tile_columns;
+    Value* panel = e_.b.CreateUDiv(column, e_.constant(width));
+    Value* in_panel = e_.b.CreateURem(column, e_.constant(width));
+    Value* b_offset = e_.add(e_.mul(panel, block.b.stride), e_.mul(in_panel, block.b.column));
+    RegisterTile tile{
+        .rows = rows,
+        .columns = vectors,
+        .a = e_.offset(block.a.base, e_.mul(row, block.a.stride)),
+        .b = e_.offset(block.b.base, b_offset),
+        .a_view = &block.a,
+        .b_view = &block.b,
+        .k = block.depth,
+        .unroll = e_.plan.k_unroll,
+    };
+    Value* first_row = e_.add(block.row, row);
+    Value* first_column = e_.add(block.column, column);
+    std::vector<Value*> acc = initial(block, rows, vectors, first_row, first_column);
+    emit_tile(e_, tile, acc);
+    finish(block, rows, vectors, first_row, first_column, acc);
+  }
+
+  Value* c_address(Value* row, Value* column) const {
+    Value* stride = e_.mul(operands_.c_stride_m, e_.facts.unit_bytes);
+    Value* line = e_.offset(operands_.c, e_.mul(row, stride));
+    return e_.offset(line, e_.mul(column, e_.facts.unit_bytes));
+  }
+
+  template <class Body>  // body(index, row, column, vector)
+  void for_results(i64 rows, const std::vector<ColumnVector>& vectors, Value* row, Value* column,
+                   Body body) {
+    u64 index = 0;
+    for (i64 r = 0; r < rows; ++r) {
+      for (const ColumnVector& vector : vectors) {
+        body(index++, e_.add(row, e_.constant(r)), e_.add(column, e_.constant(vector.first)),
+             vector);
+      }
+    }
+  }
+
+  // The sums to start from: zero in the first block of k (or C if that accumulates), else C.
+  std::vector<Value*> initial(const Block& block, i64 rows,
+                              const std::vector<ColumnVector>& vectors, Value* row, Value* column) {
+    std::vector<Value*> zeros;
+    for_results(rows, vectors, row, column, [&](u64, Value*, Value*, const ColumnVector& v) {
+      zeros.push_back(llvm::Constant::getNullValue(e_.vector_type(e_.acc_type(), v.lanes)));
+    });
+    auto load = [&] {
+      std::vector<Value*> loaded;
+      for_results(rows, vectors, row, column, [&](u64, Value* r, Value* c, const ColumnVector& v) {
+        loaded.push_back(e_.load_raw(c_address(r, c), e_.acc_type(), v.lanes, v.mask));
+      });
+      return loaded;
+    };
+    if (e_.shape.accumulate) return load();
+    Value* is_first = e_.b.CreateICmpEQ(block.k, e_.constant(0));
+    if (constant_of(is_first)) return zeros;
+    auto* before = e_.b.GetInsertBlock();
+    auto* body = new_block(e_.b, "reload");
+    auto* done = new_block(e_.b, "start");
+    e_.b.CreateCondBr(is_first, done, body);
+    e_.b.SetInsertPoint(body);
+    std::vector<Value*> loaded = load();
+    e_.b.CreateBr(done);
+    e_.b.SetInsertPoint(done);
+    for (u64 i = 0; i < zeros.size(); ++i) {
+      auto* phi = e_.b.CreatePHI(zeros[i]->getType(), 2);
+      phi->addIncoming(zeros[i], before);
+      phi->addIncoming(loaded[i], body);
+      zeros[i] = phi;
+    }
+    return zeros;
+  }
+
+  // The last block of k hands the sums to the epilogue; others leave them in C.
+  void finish(const Block& block, i64 rows, const std::vector<ColumnVector>& vectors, Value* row,
+              Value* column, const std::vector<Value*>& acc) {
+    auto store = [&] {
+      for_results(rows, vectors, row, column,
+                  [&](u64 i, Value* r, Value* c, const ColumnVector& v) {
+                    e_.store(acc[i], c_address(r, c), v.mask);
+                  });
+    };
+    auto last = [&] {
+      for_results(rows, vectors, row, column,
+                  [&](u64 i, Value* r, Value* c, const ColumnVector& v) {
+                    epilogue_(e_.b, {acc[i], r, c, v.mask, v.lanes});
+                  });
+    };
+    if (!epilogue_) {
+      store();
+    } else if (e_.plan.kc == 0) {
+      last();
+    } else {
+      Value* end = e_.add(block.k, block.depth);
+      emit_if_else(e_.b, e_.b.CreateICmpSGE(end, k_), last, store);
+    }
+  }
+
+  // k == 0: every sum is zero, or what C holds.
+  void empty_sums() {
+    Block block{.row = e_.constant(0),
+                .column = e_.constant(0),
+                .k = e_.constant(0),
+                .rows = m_,
+                .columns = n_,
+                .depth = k_};
+    for_column_tiles(block, [&](Value* column, const std::vector<ColumnVector>& vectors) {
+      emit_for(e_.b, e_.constant(0), m_, e_.constant(1), [&](Value* row) {
+        std::vector<Value*> acc = initial(block, 1, vectors, row, column);
+        finish(block, 1, vectors, row, column, acc);
+      });
+    });
+  }
+
+  Emitter e_;
+  const ContractionOperands& operands_;
+  const ContractionEpilogue& epilogue_;
+  Value* m_;
+  Value* n_;
+  Value* k_;
+  Value* a_stride_m_;
+  Value* a_stride_k_;
+  Value* b_stride_k_;
+  Value* b_stride_n_;
+};
+
+}  // namespace
+
+}  // namespace contraction
+
+void emit_contraction(llvm::IRBuilderBase& builder, const ContractionShape& shape,
+                      const ContractionPlan& plan, const Target& target,
+                      const ContractionOperands& operands, const ContractionEpilogue& epilogue) {
+  contraction::Nest(builder, shape, plan, target, operands, epilogue).run();
+}
+
+}  // namespace peri::cpu
