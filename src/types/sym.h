@@ -53,9 +53,10 @@ struct SymValue {
 struct SymNode {
   SymKind kind;
   SymType type;
-  SymValue value;              // Const
-  SymbolId symbol;             // Symbol
+  SymValue value{};            // Const
+  SymbolId symbol{};           // Symbol
   const SymNode* operands[3] = {};
+  u32 id = 0;  // counts up in order of creation
 };
 
 class Sym {
@@ -96,8 +97,8 @@ struct Symbol {
   SymbolOrigin origin = SymbolOrigin::ArgSize;
   i64 leaf = -1;  // index of the argument leaf (arguments flattened depth first) or tunable
   i64 dim = -1;
-  BlockId block;
-  SymValue hint;  // its value in the call being specialised; the default for config symbols
+  BlockId block{};
+  SymValue hint{};  // its value in the call being specialised; the default for config symbols
 };
 
 // Owns nodes and symbols. Not thread-safe while building.
@@ -117,7 +118,9 @@ class SymTable {
   Sym constant(SymValue value);
   Sym symbol_sym(SymbolId id);
   // Builds and folds; operand types are coerced as Python does (int with float gives float, `/` is
-  // always float). Integer division and modulo by a constant zero stay unfolded.
+  // always float). Integer division and modulo by a constant zero stay unfolded, and so does what
+  // would overflow 64 bits. Operands of bit operations must not be Float. Int ** Int is Int unless
+  // the exponent is a negative constant; `and` and `or` give Bool.
   Sym make(SymKind kind, Sym a, Sym b = {}, Sym c = {});
   Sym add(Sym a, Sym b) { return make(SymKind::Add, a, b); }
   Sym sub(Sym a, Sym b) { return make(SymKind::Sub, a, b); }
@@ -126,26 +129,28 @@ class SymTable {
   Sym product(std::span<const Sym> factors);
 
   // Python's semantics (floor division, sign of modulo follows the divisor). nullopt: division by
-  // zero, negative shift, or a symbol without value.
+  // zero, negative shift, 64-bit overflow, a function outside its domain, or a symbol without value;
+  // what `and`, `or` and `if` do not need may fail.
   using Lookup = std::function<std::optional<SymValue>(SymbolId)>;
   std::optional<SymValue> evaluate(Sym sym, const Lookup& lookup) const;
   // With every symbol at its hint.
   std::optional<SymValue> hint(Sym sym) const;
-  // Replaces symbols by expressions.
+  // Replaces symbols by expressions. `sym` may belong to another table; the result is of this one.
   Sym substitute(Sym sym, const std::function<Sym(SymbolId)>& replacement);
 
   // "s0", "4096", "ceildiv(s0, b1)".
   std::string print(Sym sym) const;
 
  private:
-  Sym intern(const SymNode& node);
+  friend class SymFolder;
+  Sym intern(SymNode node);
 
   std::deque<SymNode> nodes_;
   std::deque<Symbol> symbols_;
   std::unordered_multimap<u64, const SymNode*> interned_;
 };
 
-// Calls `visit` for each symbol below `sym`, with repetition.
+// Calls `visit` once for each symbol below `sym`.
 void for_each_symbol(Sym sym, const std::function<void(SymbolId)>& visit);
 
 }  // namespace peri
