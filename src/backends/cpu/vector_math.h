@@ -18,37 +18,13 @@
 
 namespace peri::cpu {
 
+// Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Sinh, Cosh, Tanh, Asin, Acos, Atan,
+// Sigmoid, Erf, Erfc, Sqrt, Rsqrt, Reciprocal, Floor, Ceil, Round (halves to even), Trunc; of two
+// operands Pow, Atan2 (y first), Fmod (sign of the first), Remainder (sign of the second).
 enum class MathFn : u8 {
-  Exp,
-  Exp2,
-  Expm1,
-  Log,
-  Log2,
-  Log10,
-  Log1p,
-  Sin,
-  Cos,
-  Tan,
-  Sinh,
-  Cosh,
-  Tanh,
-  Asin,
-  Acos,
-  Atan,
-  Sigmoid,
-  Erf,
-  Erfc,
-  Sqrt,
-  Rsqrt,
-  Reciprocal,
-  Floor,
-  Ceil,
-  Round,  // halves to even
-  Trunc,
-  Pow,
-  Atan2,      // angle of (x = second operand, y = first)
-  Fmod,       // sign of the first operand
-  Remainder,  // sign of the second operand
+#define MATH1(name, f32, f64, libm, cost) name,
+#define MATH2(name, f32, f64, libm, cost) name,
+#include "backends/cpu/vector_math.def"
 };
 
 // x (and y for the functions of two operands): equal types. Returns that type.
