@@ -21,21 +21,21 @@ using ExprId = Id<ExprTag>;
 using StmtId = Id<StmtTag>;
 
 enum class ExprKind : u8 {
-  Name,         // text
-  Int,          // text
-  Float,        // text
-  Imaginary,    // text
-  String,       // text: decoded value (adjacent literals joined)
-  Bytes,        // text: decoded value
-  FString,      // items: String parts and the expressions between them, in order
+  Name,       // text
+  Int,        // text
+  Float,      // text
+  Imaginary,  // text
+  String,     // text: decoded value (adjacent literals joined)
+  Bytes,      // text: decoded value
+  FString,    // items: String parts and the expressions between them, in order
   True,
   False,
   None,
   Ellipsis,
-  Unary,        // text: "-" "+" "~" "not"; items: operand
-  Binary,       // text: "+" "-" "*" "/" "//" "%" "**" "@" "<<" ">>" "&" "|" "^"; items: left, right
-  Compare,      // ops: "<" ">" "==" ">=" "<=" "!=" "in" "not in" "is" "is not"; items: ops.size() + 1
-  BoolOp,       // text: "and" "or"; items: two or more
+  Unary,    // text: "-" "+" "~" "not"; items: operand
+  Binary,   // text: "+" "-" "*" "/" "//" "%" "**" "@" "<<" ">>" "&" "|" "^"; items: left, right
+  Compare,  // ops: "<" ">" "==" ">=" "<=" "!=" "in" "not in" "is" "is not"; items: ops.size() + 1
+  BoolOp,   // text: "and" "or"; items: two or more
   Conditional,  // items: test, then, else
   Call,         // items: callee, then arguments in order; names[i] belongs to items[i + 1]:
                 //   "" positional, "name" keyword, "**" double-starred; *args is a Starred item
@@ -62,7 +62,7 @@ enum class ParamKind : u8 { Normal, PositionalOnly, KeywordOnly, Args, Kwargs };
 struct Param {
   std::string name;
   ParamKind kind = ParamKind::Normal;
-  ExprId annotation;  // may be none
+  ExprId annotation;     // may be none
   ExprId default_value;  // may be none
   Span span;
 };
@@ -76,25 +76,25 @@ struct Comprehension {
 
 struct Expr {
   ExprKind kind;
-  Span span;
-  Span op_span;  // Binary, Compare (first operator), Call (the callee), Attribute (the name)
-  std::string text;
-  std::vector<ExprId> items;
-  std::vector<std::string> names;  // Call: see there
-  std::vector<std::string> ops;    // Compare
-  std::vector<Param> params;       // Lambda
-  std::vector<Comprehension> generators;
+  Span span = {};
+  Span op_span = {};  // Binary, Compare (first operator), Call (the callee), Attribute (the name)
+  std::string text = {};
+  std::vector<ExprId> items = {};
+  std::vector<std::string> names = {};  // Call: see there
+  std::vector<std::string> ops = {};    // Compare
+  std::vector<Param> params = {};       // Lambda
+  std::vector<Comprehension> generators = {};
 };
 
 enum class StmtKind : u8 {
-  Expr,        // exprs: value
-  Assign,      // exprs: targets..., value (`a = b = v` has two targets)
-  AugAssign,   // text: "+" ... as Binary; exprs: target, value
-  AnnAssign,   // exprs: target, annotation, value (may be none)
-  Return,      // exprs: value (may be none)
-  If,          // exprs: test; body; orelse (an elif is an If alone in orelse)
-  For,         // exprs: target, iterable; body; orelse
-  While,       // exprs: test; body; orelse
+  Expr,       // exprs: value
+  Assign,     // exprs: targets..., value (`a = b = v` has two targets)
+  AugAssign,  // text: "+" ... as Binary; exprs: target, value
+  AnnAssign,  // exprs: target, annotation, value (may be none)
+  Return,     // exprs: value (may be none)
+  If,         // exprs: test; body; orelse (an elif is an If alone in orelse)
+  For,        // exprs: target, iterable; body; orelse
+  While,      // exprs: test; body; orelse
   Break,
   Continue,
   Pass,
@@ -114,26 +114,26 @@ enum class StmtKind : u8 {
 };
 
 struct ImportName {
-  std::string name;  // dotted
+  std::string name;   // dotted
   std::string alias;  // "" if none
   Span span;
 };
 
 struct Stmt {
   StmtKind kind;
-  Span span;       // the whole statement
-  Span head_span;  // the keyword and what follows it up to the colon, or the name of a function
-  std::string text;
+  Span span = {};       // the whole statement
+  Span head_span = {};  // the keyword up to the colon, or the name of a function or class
+  std::string text = {};
   bool is_async = false;
-  std::vector<ExprId> exprs;
-  std::vector<StmtId> body;
-  std::vector<StmtId> orelse;
-  std::vector<StmtId> finally;
-  std::vector<std::vector<StmtId>> handlers;
-  std::vector<ImportName> imports;
-  std::vector<std::string> names;
-  std::vector<Param> params;
-  std::vector<ExprId> decorators;
+  std::vector<ExprId> exprs = {};
+  std::vector<StmtId> body = {};
+  std::vector<StmtId> orelse = {};
+  std::vector<StmtId> finally = {};
+  std::vector<std::vector<StmtId>> handlers = {};
+  std::vector<ImportName> imports = {};
+  std::vector<std::string> names = {};
+  std::vector<Param> params = {};
+  std::vector<ExprId> decorators = {};
 };
 
 struct Ast {
