@@ -77,7 +77,7 @@ class Positions {
     } else if (subscript.extents.empty()) {
       step(subscript.dim, subscript.indices[0], offset_, fault_);
     } else if (Axis* gathers = subscript.gather ? gather_axis() : nullptr) {
-      BUG_IF(gathers->extents != subscript.extents, "gathers of different shape");
+      BUG_IF(gathers->extents != subscript.extents, "gathers of different shapes");
       add_to(*gathers, subscript);
     } else {
       size_t count = subscript.indices.size();

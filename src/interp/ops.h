@@ -8,6 +8,10 @@
 
 namespace peri::interp {
 
+// The scalar that a constant or host scalar of `dtype` is.
+Tile constant(const SymValue& value, Dtype dtype, bool exact);
+SymValue value_of(const Tile& scalar);
+
 // Rules Unary, Predicate, Binary and Select, and rand; operands are scalars or tiles of one rank,
 // and the result has the smaller extents. `dtype`: the result's.
 Tile elementwise(ir::OpCode code, const std::vector<const Tile*>& operands, Dtype dtype,

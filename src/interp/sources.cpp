@@ -3,35 +3,35 @@
 
 #include "base/bug.h"
 #include "interp/machine.h"
+#include "interp/ops.h"
 
 namespace peri::interp {
 
 using ir::Op;
 using ir::OpCode;
 
-namespace {
-
-Tile scalar_of(const SymValue& value, Dtype dtype, bool exact) {
-  Tile tile;
-  if (value.type == SymType::Float) {
-    tile = Tile{Dtype::F64, {}, {value.real}, {}};
-  } else {
-    tile = integer_scalar(Dtype::I64, value.integer);
-  }
+Tile constant(const SymValue& value, Dtype dtype, bool exact) {
+  bool real = value.type == SymType::Float;
+  Tile tile =
+      real ? Tile{Dtype::F64, {}, {value.real}, {}} : integer_scalar(Dtype::I64, value.integer);
   return convert(tile, dtype, exact);
 }
 
-}  // namespace
+SymValue value_of(const Tile& scalar) {
+  if (scalar.is_real()) return SymValue::of(scalar.reals[0]);
+  i64 value = scalar.integers[0];
+  return scalar.dtype == Dtype::Bool ? SymValue::of_bool(value != 0) : SymValue::of(value);
+}
 
 Expected<Tile> Machine::source(const Op& op) {
   const TileType& type = type_of(op.results[0]);
   switch (op.code) {
     case OpCode::Const:
-      return scalar_of(op.attrs.constant, type.dtype, exact_);
+      return constant(op.attrs.constant, type.dtype, exact_);
     case OpCode::HostScalar: {
       auto value = evaluate(op.attrs.sym);
       if (!value) return std::unexpected(value.error());
-      return scalar_of(*value, type.dtype, exact_);
+      return constant(*value, type.dtype, exact_);
     }
     case OpCode::Iota:
       return counting(op, 0);
@@ -82,6 +82,26 @@ const Tile* Machine::mask(const Op& op) const {
   return op.attrs.has_mask ? &values_[op.operands.back().index] : nullptr;
 }
 
+namespace {
+
+// Gathers stand together; where one has fewer elements, so has the access.
+void crop_gathers(std::vector<Subscript>& subscripts) {
+  const Subscript* first = nullptr;
+  std::vector<i64> shape;
+  for (const Subscript& subscript : subscripts) {
+    if (!subscript.gather) continue;
+    shape = first ? smaller_shape(shape, subscript.extents) : subscript.extents;
+    first = &subscript;
+  }
+  for (Subscript& subscript : subscripts) {
+    if (!subscript.gather || subscript.extents == shape) continue;
+    Tile cropped = crop(Tile{Dtype::I64, subscript.extents, {}, subscript.indices}, shape);
+    subscript = {subscript.dim, shape, std::move(cropped.integers), true};
+  }
+}
+
+}  // namespace
+
 Expected<Access> Machine::access(const Op& op) {
   Access access{&environment_.tensors[op.attrs.tensor.index], kernel_[op.attrs.tensor].name, {}};
   i64 dim = 0;
@@ -91,6 +111,7 @@ Expected<Access> Machine::access(const Op& op) {
     if (index.kind != ir::Index::Kind::NewAxis) next->dim = dim++;
     access.subscripts.push_back(std::move(*next));
   }
+  crop_gathers(access.subscripts);
   return access;
 }
 
