@@ -14,16 +14,16 @@ namespace peri::runtime {
 struct Storage {
   std::byte* data = nullptr;
   i64 bytes = 0;
-  std::shared_ptr<void> owner;  // keeps `data` alive
+  std::shared_ptr<void> owner{};  // keeps `data` alive
 };
 
 // A strided view of a storage. Copies share the storage. Strides are in elements and may be 0
 // (expanded) but not negative.
 struct Tensor {
   Dtype dtype = Dtype::F32;
-  std::vector<i64> sizes;
-  std::vector<i64> strides;
-  Storage storage;
+  std::vector<i64> sizes{};
+  std::vector<i64> strides{};
+  Storage storage{};
   i64 offset = 0;  // in elements
 
   i64 rank() const { return static_cast<i64>(sizes.size()); }
@@ -36,12 +36,18 @@ struct Tensor {
 // Row-major strides of `sizes`.
 std::vector<i64> contiguous_strides(const std::vector<i64>& sizes);
 
-// Allocates from the caching allocator; contents are whatever was there.
+// A block of the caching allocator; fails with `out-of-memory`.
+Expected<Storage> allocate(i64 bytes);
+
+// Allocates from the caching allocator; contents are whatever was there. Errors: `tensor-size` (a
+// negative size, or more elements than 63 bits count) and `out-of-memory`.
+Expected<Tensor> try_empty(Dtype dtype, std::vector<i64> sizes);
+// For sizes known to be sane: an error stops the program.
 Tensor empty(Dtype dtype, std::vector<i64> sizes);
 Tensor zeros(Dtype dtype, std::vector<i64> sizes);
 
 // Element access by linear (row-major, logical) index, for tests, checks and files; not for speed.
-// Integers and bools convert exactly; halves through float.
+// Integers wrap, floats become integers towards zero, halves convert through float.
 double get_real(const Tensor& tensor, i64 linear);
 i64 get_integer(const Tensor& tensor, i64 linear);
 void set_real(const Tensor& tensor, i64 linear, double value);
