@@ -202,17 +202,29 @@ class Builder {
 GraphId add_graph(Kernel& kernel);
 ValueId add_param(Kernel& kernel, GraphId graph, TileType type);
 
-// The text form; parse(print(k)) prints the same.
+// The text form; parse(print(k)) prints the same. Values keep their numbers. Names that are no
+// identifiers, or not the only one of their kind, give way to row numbers: `tensor #0 "a b": ...`.
 //
 //   kernel softmax
-//     tensor %x: f32[4096, 2560] strides [2560, 1] slot 0
-//     tensor %out: f32[4096, 2560] strides [2560, 1] slot 1
-//     block b0 "tile_n": size=@b0 in 0..4096
+//     symbol @b0: int = block of b0 hint 32
+//     tensor x: f32[4096, 2560] strides [2560, 1] slot 0 base 0
+//     tensor out: f32[4096, 2560] strides [2560, 1] slot 1 base 1 aligned
+//     block b0 "tile_n": tile size=@b0 in 0..4096 loop 0
 //     root (b0) {
-//       %0: f32[b0:@b0, 2560] = load x[b0, :2560]
+//       %0 row: f32[b0:@b0, 2560] = load x[b0, :2560]
+//       %1: f32[b0:@b0] = reduce_max %0, [1]
+//       %2: f32[b0:@b0, 1] = unsqueeze %1, [1]
 //       ...
 //       store %5, out[b0, :2560]
 //     }
+//
+//   subscripts   b0   b0+%3 (shifted)   :64   %1:64 (from %1 on)   %1   gather %2   newaxis
+//   masks        load x[gather %2] where %3
+//   loops        %9 acc: f32[64] = for (b1 in %1..%2) carry (%5 acc: f32[64] = %3) {
+//                  ...
+//                  yield %8
+//                }
+//   branches     %4: f32 = if %1 { ... yield %2 } else { ... yield %3 }
 std::string print(const Kernel& kernel);
 std::string print_type(const Kernel& kernel, const TileType& type);
 

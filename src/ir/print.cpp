@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
 #include "ir/ir.h"
 #include "ir/text.h"
 #include "types/sym_ops.h"
@@ -31,6 +35,7 @@ class Printer {
     line("kernel " + name_text(kernel_.name));
     ++depth_;
     for (i64 i = 0; i < symbol_count(); ++i) line(symbol_line(i));
+    std::string head = std::exchange(out_, {});
     for (std::size_t i = 0; i < kernel_.tensors.size(); ++i) line(tensor_line(i));
     for (std::size_t i = 0; i < kernel_.blocks.size(); ++i) line(block_line(i));
     for (const Root& root : kernel_.roots) {
@@ -38,7 +43,7 @@ class Printer {
       body(root.body);
       line("}");
     }
-    return std::move(out_);
+    return head + order_line() + out_;
   }
 
   std::string type_text(const TileType& type) const {
@@ -109,10 +114,27 @@ class Printer {
   std::string sym_text(Sym sym) const {
     if (!sym) return "?";
     if (sym.is_const()) return value_text(sym->value);
-    if (sym.kind() == SymKind::Symbol) return "@" + symbols_[sym->symbol.index];
+    if (sym.kind() == SymKind::Symbol) {
+      note(sym);
+      return "@" + symbols_[sym->symbol.index];
+    }
     std::vector<std::string> operands;
     for (i64 i = 0; i < arity_of(sym.kind()); ++i) operands.push_back(sym_text(sym.operand(i)));
+    note(sym);
     return fmt::format("{}({})", sym_function(sym.kind()), joined(operands));
+  }
+
+  void note(Sym sym) const {
+    if (noted_.insert(sym.node()).second) expressions_.push_back(sym);
+  }
+
+  // A symbol table orders operands by the age of their nodes. If reading the text from front to
+  // back would make them in another order, a line says which.
+  std::string order_line() const {
+    std::vector<Sym> sorted = expressions_;
+    auto age = [](Sym sym) { return sym->id; };
+    std::ranges::sort(sorted, {}, age);
+    return sorted == expressions_ ? "" : fmt::format("  order [{}]\n", syms_text(sorted));
   }
 
   std::string syms_text(const std::vector<Sym>& syms) const {
@@ -268,6 +290,8 @@ class Printer {
   const Kernel& kernel_;
   std::vector<std::string> tensors_;
   std::vector<std::string> symbols_;
+  mutable std::vector<Sym> expressions_;  // symbols and operators, as the text has them
+  mutable std::unordered_set<const SymNode*> noted_;
   std::string out_;
   std::size_t depth_ = 0;
 };

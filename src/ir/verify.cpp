@@ -160,8 +160,8 @@ class Verifier {
   }
 
   bool use(ValueId value) {
-    if (!in_range(value, kernel_.values)) return fault("uses an unknown value");
-    if (!defined_[value.index]) return fault("%{} is not defined here", value.index);
+    if (!in_range(value, kernel_.values) || !defined_[value.index])
+      return fault("%{} is not defined here", value.index);
     return true;
   }
 
