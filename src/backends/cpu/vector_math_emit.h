@@ -185,17 +185,16 @@ bool has_avx512_for(F x);
 F scalef(F x, F n);     // x * 2^floor(n), rounded once
 F rsqrt_estimate(F x);  // 1 / sqrt(x), relative error 2^-14
 
-// The reduction of large angles. `kind` says which multiples of the period are taken off.
-enum class Angle { Sin, Cos, Tan };
+// An angle r + k pi / 2; only the low two bits of k count.
 struct Reduced {
   F r;
   I k;
 };
 // Angles above this go through reduce_large_angle().
 inline constexpr double kMaxFastAngle = 131072;
-// Replaces r and k in lanes where |x| > kMaxFastAngle or x is not finite (r is NaN there if so). A
+// Replaces r and k in lanes where |x| > kMaxFastAngle or x is not finite (there r becomes NaN). A
 // call, which returns at once if there is no such lane.
-Reduced reduce_large_angle(Angle kind, F x, Reduced fast);
+Reduced reduce_large_angle(F x, Reduced fast);
 // Subtracts multiples of y (double) until x / y < 2^28 in every lane; both positive, or not finite.
 // A call, which returns at once if that holds.
 F reduce_large_quotient(F x, F y);

@@ -12,6 +12,7 @@ constexpr double kLog2E = 0x1.715476p+0;
 // ln 2 in two parts; n times the first is exact for |n| < 2^9.
 constexpr double kLn2High = 0x1.62e4p-1;
 constexpr double kLn2Low = 0x1.7f7d1cf79abcap-20;
+constexpr double kHalfLn2 = 0x1.62e43p-2;
 // Added to n in the low bits of `shifted`, so that the two halves of n + 254 are exponent fields.
 constexpr double kScaleBias = 254;
 constexpr double kScaleRounder = kRounder32 + kScaleBias;
@@ -31,12 +32,18 @@ F scale_normal(F x, F shifted) { return from_bits(bits(x) + (bits(shifted) << 23
 
 F remainder_of_ln2(F x, F n) { return mad(n, -kLn2Low, mad(n, -kLn2High, x)); }
 
-// (e^r - 1) / r for |r| <= 0.347, relative error of r times it 2^-26.
-F expm1_quotient(F r) {
-  return polynomial(
-      r, {0.00138378574, 0.008367087692, 0.04166774824, 0.1666653901, 0.4999999702, 1.0});
+// e^r - 1 for |r| <= 0.347, relative error 2^-26.
+F expm1_polynomial(F r) {
+  const F q =
+      polynomial(r, {0.00138378574, 0.008367087692, 0.04166774824, 0.1666653901, 0.4999999702});
+  return mad(r * r, q, r);
 }
-F exp_polynomial(F r) { return mad(expm1_quotient(r), r, 1.0); }
+
+// e^r, likewise.
+F exp_polynomial(F r) {
+  return polynomial(
+      r, {0.00138378574, 0.008367087692, 0.04166774824, 0.1666653901, 0.4999999702, 1.0, 1.0});
+}
 
 // e^x * factor for x in [-104, 90] or NaN; factor is 1 or 1/2.
 F exp_in_range(F x, double factor = 1) {
@@ -51,6 +58,15 @@ F exp_of_negative_short(F x) {
   const F r = remainder_of_ln2(x, shifted - kRounder32);
   const F p = polynomial(r, {0.00831247773, 0.04189032689, 0.1666711569, 0.499992311, 1.0, 1.0});
   return scale_normal(p, shifted);
+}
+
+// n / (1 + e) for 0 <= e <= 1, rounded nearly as one operation: the quotient is corrected by the
+// remainder that the rounded sum and the rounded reciprocal leave.
+F quotient_of_sum(F n, F e) {
+  if (!n.target().has_fma) return to_f32(to_f64(n) / (1.0 + to_f64(e)));
+  const F sum = 1.0 + e, lost = e - (sum - 1.0);
+  const F inverse = 1.0 / sum, q = n * inverse;
+  return mad(mad(-q, lost, mad(-q, sum, n)), inverse, q);
 }
 
 }  // namespace
@@ -73,7 +89,7 @@ F expm1_f32(F x) {
   const F shifted = mad(bounded, kLog2E, kRounder32);
   const F r = remainder_of_ln2(bounded, shifted - kRounder32);
   const F half_power = scale_normal(splat(x, 0.5), shifted);
-  const F sum = mad(expm1_quotient(r) * r, half_power, half_power - 0.5);
+  const F sum = mad(expm1_polynomial(r), half_power, half_power - 0.5);
   // Keeps -0 and denormals, which the sum would round to a multiple of its unit.
   return select(abs(x) < 0x1p-26, x, sum + sum);
 }
@@ -81,17 +97,22 @@ F expm1_f32(F x) {
 // With e = e^-|x| <= 1: 1 / (1 + e) above zero, e / (1 + e) below, so that neither end loses bits.
 F sigmoid_f32(F x) {
   const F e = exp_in_range(at_least(-104, -abs(x)));
-  return select(x < 0.0, e, 1.0) / (1.0 + e);
+  return quotient_of_sum(select(x < 0.0, e, 1.0), e);
 }
 
-// tanh |x| = E / (E + 2) with E = e^2|x| - 1; above 9.02 it is 1.
+// |x| < 0.55, where tanh is 1/2: an odd polynomial. Above: 1 - 2 / (e^2|x| + 1), the exponential as
+// in exp_f32 with the 2 in the constants; from 9.02 on the result is 1.
 F tanh_f32(F x) {
-  const F twice = at_most(18.04, abs(x) + abs(x));
-  const F shifted = mad(twice, kLog2E, kRounder32);
-  const F r = remainder_of_ln2(twice, shifted - kRounder32);
-  const F power = scale_normal(splat(x, 1.0), shifted);
-  const F e = mad(expm1_quotient(r) * r, power, power - 1.0);
-  return copysign(e / (e + 2.0), x);
+  const F z = x * x;
+  const F p = polynomial(z, {0.01643787697, -0.05267200992, 0.1332072914, -0.333329469});
+  const F a = at_most(9.02, abs(x));
+  const F shifted = mad(a, 2 * kLog2E, kRounder32);
+  const F r = mad(shifted - kRounder32, -kHalfLn2, a);
+  const F power = scale_normal(polynomial(r, {0.08856228736, 0.2677468061, 0.6666839718,
+                                              1.333323121, 1.999999881, 2.0, 1.0}),
+                               shifted);
+  const F large = 1.0 - 2.0 / (power + 1.0);
+  return select(a >= 0.55, copysign(large, x), mad(x * z, p, x));
 }
 
 // Half of e^|x|, h, gives h - 1 / 4h; near zero, where that cancels, the odd polynomial.
@@ -117,7 +138,7 @@ F erf_f32(F x) {
   const F q = polynomial(
       a, {-0.0002106470347, 0.00318697677, -0.0227985587, 0.1051162928, 0.635831356, 1.128480077});
   const F large = 1.0 - exp_of_negative_short(-a * q);
-  return select(abs(x) < 1.0, small, copysign(large, x));
+  return select(a >= 1.0, copysign(large, x), small);
 }
 
 F exp2_f64_short(F x) {

@@ -19,7 +19,7 @@ constexpr std::array<u64, 4> kTwoOverPi = {0xa2f9836e4e441529, 0xfc2757d1f534ddc
                                            0xdb6295993c439041, 0xfe5163abdebbc561};
 constexpr int kTableFirstExponent = 128;  // of a float's exponent field
 constexpr int kTableSize = 128;
-constexpr double kPi = 3.14159265358979323846;
+constexpr double kHalfPi = 1.57079632679489661923;
 constexpr double kInlineQuotient = 0x1p28;
 
 // Bits [first, first + count) of 2 / pi, where bit j has the weight 2^(shift - j).
@@ -56,10 +56,15 @@ std::string type_name(llvm::Type* type) {
 }
 
 // The helper of that name, and whether its body must still be written.
-std::pair<llvm::Function*, bool> helper(llvm::IRBuilder<>& b, const std::string& name,
+std::pair<llvm::Function*, bool> helper(Context& context, const std::string& name,
                                         llvm::Type* result, llvm::ArrayRef<llvm::Type*> operands) {
-  llvm::Function* caller = b.GetInsertBlock()->getParent();
+  llvm::Function* caller = context.b.GetInsertBlock()->getParent();
   llvm::Module& module = *caller->getParent();
+  // The call makes live vectors spill; those that cross a cache line wait for the store.
+  if (!caller->hasFnAttribute(llvm::Attribute::StackAlignment)) {
+    const llvm::Align align(static_cast<u64>(context.target.vector_bytes));
+    caller->addFnAttr(llvm::Attribute::getWithStackAlignment(module.getContext(), align));
+  }
   if (auto* known = module.getFunction(name)) return {known, false};
   auto* function = llvm::Function::Create(llvm::FunctionType::get(result, operands, false),
                                           llvm::GlobalValue::InternalLinkage, name, module);
@@ -86,23 +91,21 @@ F gather(F like, llvm::Value* table, I index) {
 
 // x = mantissa 2^(e - 150), so x in quarter turns is the product of the mantissa and the table's
 // entry for e, modulo 4 (Payne and Hanek, 1983).
-Reduced large_angle(Angle kind, F x) {
+Reduced large_angle(F x) {
   auto* table = quarter_turn_table(*x.b().GetInsertBlock()->getModule());
   const I exponent = bits(x) >> 23 & 255;
   const I row = exponent - kTableFirstExponent;
   const I index = select(row < 0, 0, row) << 1;
   const F magnitude = from_bits((bits(x) & 0x7fffff) | (i64{150} << 23));
   const F mantissa = to_f64(copysign(magnitude, x));
-  F turns = mantissa * gather(mantissa, table, index);
-  F rest = mantissa * gather(mantissa, table, index + 1);
-  if (kind != Angle::Tan) turns = turns * 0.5, rest = rest * 0.5;
-  if (kind == Angle::Cos) turns = turns + 0.5;
+  const F turns = mantissa * gather(mantissa, table, index);
+  const F rest = mantissa * gather(mantissa, table, index + 1);
   const F shifted = turns + rest + kRounder64;
   const F r = (turns - (shifted - kRounder64)) + rest;
-  return {to_f32(r * (kind == Angle::Tan ? kPi / 2 : kPi)), resize(bits(shifted), 32)};
+  return {to_f32(r * kHalfPi), resize(bits(shifted), 32)};
 }
 
-void write_large_angle(llvm::Function* function, Angle kind, const Target& target) {
+void write_large_angle(llvm::Function* function, const Target& target) {
   llvm::IRBuilder<> b(add_block(function, "entry"));
   Context context{b, target};
   const F x{&context, function->getArg(0)}, r{&context, function->getArg(1)};
@@ -119,7 +122,7 @@ void write_large_angle(llvm::Function* function, Angle kind, const Target& targe
   b.SetInsertPoint(done);
   finish(r, k);
   b.SetInsertPoint(slow);
-  const Reduced large = large_angle(kind, x);
+  const Reduced large = large_angle(x);
   finish(select(is_fast, r, large.r), select(is_fast, k, large.k));
 }
 
@@ -159,20 +162,18 @@ void write_large_quotient(llvm::Function* function, const Target& target) {
 
 }  // namespace
 
-Reduced reduce_large_angle(Angle kind, F x, Reduced fast) {
-  constexpr const char* kNames[] = {"peri.angle.sin.", "peri.angle.cos.", "peri.angle.tan."};
+Reduced reduce_large_angle(F x, Reduced fast) {
   llvm::Type* types[] = {x.type(), fast.r.type(), fast.k.type()};
   auto* result = llvm::StructType::get(fast.r.type(), fast.k.type());
-  auto [function, is_new] =
-      helper(x.b(), kNames[static_cast<int>(kind)] + type_name(x.type()), result, types);
-  if (is_new) write_large_angle(function, kind, x.target());
+  auto [function, is_new] = helper(*x.c, "peri.angle." + type_name(x.type()), result, types);
+  if (is_new) write_large_angle(function, x.target());
   llvm::Value* both = x.b().CreateCall(function, {x.v, fast.r.v, fast.k.v});
   return {{x.c, x.b().CreateExtractValue(both, 0)}, {x.c, x.b().CreateExtractValue(both, 1)}};
 }
 
 F reduce_large_quotient(F x, F y) {
   auto [function, is_new] =
-      helper(x.b(), "peri.quotient." + type_name(x.type()), x.type(), {x.type(), y.type()});
+      helper(*x.c, "peri.quotient." + type_name(x.type()), x.type(), {x.type(), y.type()});
   if (is_new) write_large_quotient(function, x.target());
   return {x.c, x.b().CreateCall(function, {x.v, y.v})};
 }

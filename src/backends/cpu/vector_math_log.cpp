@@ -11,6 +11,9 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+// log10(2) as a float, and what is missing.
+constexpr double kLog10Of2 = 0x1.344136p-2;
+constexpr double kLog10Of2Rest = -0x1.ec10cp-27;
 constexpr i64 kTwoThirds = 0x3f2aaaab;
 constexpr i64 kExponentMask = -0x800000;
 
@@ -62,14 +65,15 @@ F log10_f32(F x) {
   const F q =
       polynomial(f, {-0.05654331669, 0.06118104234, -0.05275927857, 0.06071733311, -0.07245785743,
                      0.08691287041, -0.1085721254, 0.1447640657, -0.217147246, -0.06570551544});
-  return with_specials(x, mad(e, 0.30102999566, mad(f, q, f * 0.5)));
+  return with_specials(x, mad(e, kLog10Of2, mad(e, kLog10Of2Rest, mad(f, q, f * 0.5))));
 }
 
-// 1 + x = 2^e (1 + f), where f = 2^-e x + (2^-e - 1) does not lose the low bits of x.
+// 1 + x = 2^e (1 + f), where f = 2^-e x + (2^-e - 1) does not lose the low bits of x. The power is
+// taken four times, as 2^-128 is not a normal number.
 F log1p_f32(F x) {
   const I e = (bits(1.0 + x) - kTwoThirds) & kExponentMask;
-  const F power = from_bits(bits(splat(x, 1.0)) - e);
-  const F f = mad(x, power, power - 1.0);
+  const F power = from_bits(bits(splat(x, 4.0)) - e);
+  const F f = mad(x * 0.25, power, mad(power, 0.25, -1.0));
   const F log = mad(to_float(e, x) * 0x1p-23, 0x1.62e43p-1, log_polynomial(f));
   const F in_domain = select(x > -1.0, log, select(x == -1.0, splat(x, -kInfinity), kNan));
   return select(x == kInfinity, x, select(abs(x) < 0x1p-26, x, in_domain));

@@ -10,30 +10,40 @@
 namespace peri::cpu::math {
 namespace {
 
-constexpr double kPi = 0x1.921fb6p+1;  // as a float; what is missing follows
-constexpr double kPiRest = -0x1.777a5cp-24;
-constexpr double kPiRest2 = -0x1.ee59dap-49;
-constexpr double kInvPi = 0.318309886183790672;
+constexpr double kHalfPi = 0x1.921fb6p+0;  // as a float; what is missing follows
+constexpr double kHalfPiRest = -0x1.777a5cp-25;
+constexpr double kHalfPiRest2 = -0x1.ee59dap-50;
+constexpr double kTwoOverPi = 0.636619772367581343;
 // For double: a product of the first, of 33 bits, and a count of periods is exact.
-constexpr double kPiWide = 0x1.921fb544p+1;
-constexpr double kPiWideRest = 0x1.0b4611a626331p-33;
+constexpr double kHalfPiWide = 0x1.921fb544p+0;
+constexpr double kHalfPiWideRest = 0x1.0b4611a626331p-34;
 
-// x - n pi, relative error about 2^-24 even where x is next to a multiple of pi: the fused products
-// are not rounded, and without them double has the room.
-F take_off_pi(F x, F n) {
-  if (x.target().has_fma) return mad(n, -kPiRest2, mad(n, -kPiRest, mad(n, -kPi, x)));
-  const F wide = to_f64(n);
-  return to_f32(mad(wide, -kPiWideRest, mad(wide, -kPiWide, to_f64(x))));
+// x - n pi / 2 for double x and n.
+F take_off_wide(F x, F n) { return mad(n, -kHalfPiWideRest, mad(n, -kHalfPiWide, x)); }
+
+// x - n pi / 2, relative error about 2^-24 even where x is next to a multiple of pi / 2: fused
+// products are not rounded, and where there are none double has the room.
+F take_off(F x, F n) {
+  if (!x.target().has_fma) return to_f32(take_off_wide(to_f64(x), to_f64(n)));
+  return mad(n, -kHalfPiRest2, mad(n, -kHalfPiRest, mad(n, -kHalfPi, x)));
 }
 
-F sin_polynomial(F r) {
+// x = k pi / 2 + r with |r| <= pi / 4.
+Reduced reduce_angle(F x) {
+  const F shifted = mad(x, kTwoOverPi, kRounder32);
+  const F r = take_off(x, shifted - kRounder32);
+  return reduce_large_angle(x, {r, bits(shifted)});
+}
+
+// The sine of r + k pi / 2.
+F sin_of_reduced(F r, I k) {
   const F z = r * r;
-  const F p = polynomial(
-      z, {-2.550259381e-8, 2.76270498e-6, -0.0001984309347, 0.008333350532, -0.1666666716});
-  return mad(r * z, p, r);
+  const F sin_rest = polynomial(z, {-0.0001950788428, 0.008332106285, -0.1666665375});
+  const F sin = mad(r * z, sin_rest, r);
+  const F cos = polynomial(z, {2.443165067e-5, -0.001388730598, 0.04166664556, -0.5, 1.0});
+  const F magnitude = select((k & 1) != 0, cos, sin);
+  return from_bits(bits(magnitude) ^ ((k & 2) << 30));
 }
-
-F flip_sign_if_odd(F x, I k) { return from_bits(bits(x) ^ (k << 31)); }
 
 // atan z / z - 1 by z^2, z in [0, 1].
 F atan_polynomial(F z) {
@@ -44,7 +54,10 @@ F atan_polynomial(F z) {
   return mad(z * z2, p, z);
 }
 
-// asin |x| = p where |x| <= 1/2, else pi/2 - 2p.
+// Just above 1/2, pi/2 - 2p would lose a bit of p.
+constexpr double kAsinSplit = 0.57;
+
+// asin |x| = p where |x| <= 0.57, else pi/2 - 2p.
 struct HalfAngle {
   M is_large;
   F p;
@@ -52,40 +65,34 @@ struct HalfAngle {
 
 HalfAngle half_angle(F x) {
   const F a = abs(x);
-  const M is_large = a > 0.5;
+  const M is_large = a > kAsinSplit;
   const F z = select(is_large, mad(a, -0.5, 0.5), a * a);
   const F s = select(is_large, sqrt(z), a);
-  const F p = polynomial(
-      z, {0.03769223765, 0.01431676932, 0.03183885291, 0.04451338202, 0.07500521839, 0.1666665971});
+  const F p = polynomial(z, {0.04899128899, 0.005432467442, 0.03443097323, 0.04417161644,
+                             0.07502473891, 0.1666662395});
   return {is_large, mad(s * z, p, s)};
 }
 
 }  // namespace
 
 F sin_f32(F x) {
-  const F shifted = mad(x, kInvPi, kRounder32);
-  const F r = take_off_pi(x, shifted - kRounder32);
-  const Reduced reduced = reduce_large_angle(Angle::Sin, x, {r, bits(shifted)});
-  const F sin = flip_sign_if_odd(sin_polynomial(reduced.r), reduced.k);
-  return select(x == 0.0, x, sin);  // keeps -0
+  const auto [r, k] = reduce_angle(x);
+  return select(x == 0.0, x, sin_of_reduced(r, k));  // keeps -0
 }
 
-// cos x = sin(x + pi/2): periods are counted from -pi/2.
 F cos_f32(F x) {
-  const F shifted = mad(x, kInvPi, 0.5) + kRounder32;
-  const F r = take_off_pi(x, shifted - kRounder32 - 0.5);
-  const Reduced reduced = reduce_large_angle(Angle::Cos, x, {r, bits(shifted)});
-  return flip_sign_if_odd(sin_polynomial(reduced.r), reduced.k);
+  const auto [r, k] = reduce_angle(x);
+  return sin_of_reduced(r, k + 1);
 }
 
 // In double: a quotient and a steep function would add up to more than 2 ulp in float. Odd
 // multiples of pi/2 give -1 / tan r.
 F tan_f32(F x) {
   const F wide = to_f64(x);
-  const F shifted = mad(wide, 2 * kInvPi, kRounder64);
+  const F shifted = mad(wide, kTwoOverPi, kRounder64);
   const F n = shifted - kRounder64;
-  F r = mad(n, -kPiWideRest / 2, mad(n, -kPiWide / 2, wide));
-  const Reduced reduced = reduce_large_angle(Angle::Tan, x, {to_f32(r), resize(bits(shifted), 32)});
+  F r = take_off_wide(wide, n);
+  const Reduced reduced = reduce_large_angle(x, {to_f32(r), resize(bits(shifted), 32)});
   r = select(abs(x) <= kMaxFastAngle, r, to_f64(reduced.r));
   const F z = r * r;
   const F p = polynomial(
@@ -98,18 +105,18 @@ F tan_f32(F x) {
 
 F asin_f32(F x) {
   const auto [is_large, p] = half_angle(x);
-  const F large = kPi / 2 - (p + p - kPiRest / 2);
+  const F large = kHalfPi - (p + p - kHalfPiRest);
   return copysign(select(is_large, large, p), x);
 }
 
-// |x| <= 1/2: pi/2 - asin x; above: 2p, below: pi - 2p.
+// |x| <= 0.57: pi/2 - asin x; above: 2p, below: pi - 2p.
 F acos_f32(F x) {
   const auto [is_large, magnitude] = half_angle(x);
   const F p = copysign(magnitude, x);
   const F term = select(is_large, p + p, -p);
   const M is_low = x < 0.0;
-  const F base = select(is_large, select(is_low, splat(x, kPi), 0.0), kPi / 2);
-  const F rest = select(is_large, select(is_low, splat(x, kPiRest), 0.0), kPiRest / 2);
+  const F base = select(is_large, select(is_low, splat(x, 2 * kHalfPi), 0.0), kHalfPi);
+  const F rest = select(is_large, select(is_low, splat(x, 2 * kHalfPiRest), 0.0), kHalfPiRest);
   return base + (term + rest);
 }
 
@@ -118,7 +125,7 @@ F atan_f32(F x) {
   const F a = abs(x);
   const M is_large = a > 1.0;
   const F p = atan_polynomial(select(is_large, 1.0, a) / select(is_large, a, 1.0));
-  return copysign(select(is_large, kPi / 2 - (p - kPiRest / 2), p), x);
+  return copysign(select(is_large, kHalfPi - (p - kHalfPiRest), p), x);
 }
 
 // The angle in the first octant, moved to its octant as base +- angle.
@@ -134,8 +141,8 @@ F atan2_f32(F y, F x) {
 
   const I is_left = bits(x) & -0x80000000LL;
   const M left = is_left != 0;
-  const F base = select(is_steep, kPi / 2, select(left, splat(x, kPi), 0.0));
-  const F rest = select(is_steep, kPiRest / 2, select(left, splat(x, kPiRest), 0.0));
+  const F base = select(is_steep, kHalfPi, select(left, splat(x, 2 * kHalfPi), 0.0));
+  const F rest = select(is_steep, kHalfPiRest, select(left, splat(x, 2 * kHalfPiRest), 0.0));
   const I is_backward = is_left ^ select(is_steep, splat(is_left, -0x80000000LL), 0);
   const F angle = base + (from_bits(bits(p) ^ is_backward) + rest);
   return select(either_nan(x, y), x + y, copysign(angle, y));
