@@ -1,0 +1,228 @@
+#include "base/thread_pool.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <system_error>
+#include <thread>
+
+#include "base/bug.h"
+
+namespace peri {
+namespace {
+
+// Life of a worker's mail. The caller posts, the worker takes and finishes; or the caller takes the
+// post back. Between runs all are idle.
+enum Mail : u32 { kIdle, kPosted, kTaken, kStop };
+
+constexpr auto kSpinTime = std::chrono::microseconds(50);
+
+// True in a thread that works for a pool: its runs stay inline.
+thread_local bool inside_run = false;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits until `value` is not `old`, for at most kSpinTime; the value seen last.
+u32 spin_while(const std::atomic<u32>& value, u32 old) {
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      const u32 seen = value.load(std::memory_order_acquire);
+      if (seen != old) return seen;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return old;
+}
+
+// Sleeps while `value` is `old`; may return early.
+void futex_wait(const std::atomic<u32>& value, u32 old) {
+  syscall(SYS_futex, &value, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+}
+
+void futex_wake(const std::atomic<u32>& value) {
+  syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, std::numeric_limits<i32>::max(), nullptr, nullptr,
+          0);
+}
+
+// CPUs by quota of the control group, or "unlimited".
+i64 quota_cpus() {
+  i64 quota = 0, period = 0;
+  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "re");
+  const int fields = file != nullptr ? std::fscanf(file, "%ld %ld", &quota, &period) : 0;
+  if (file != nullptr) std::fclose(file);
+  if (fields != 2 || quota <= 0 || period <= 0) return std::numeric_limits<i64>::max();
+  return (quota + period - 1) / period;
+}
+
+}  // namespace
+
+struct alignas(64) ThreadPool::Worker {
+  std::atomic<u32> mail = kIdle;
+  std::atomic<bool> sleeps = false;      // the worker may be in futex_wait on `mail`
+  std::atomic<bool> is_awaited = false;  // the caller may be in futex_wait on `mail`
+  std::thread thread;
+};
+
+ThreadPool::ThreadPool(i64 threads) : threads_(1) { set_threads(threads); }
+
+ThreadPool::~ThreadPool() {
+  for (const auto& worker : workers_) {
+    worker->mail.store(kStop);
+    futex_wake(worker->mail);
+    worker->thread.join();
+  }
+}
+
+ThreadPool& ThreadPool::global() {
+  // Never destroyed: kernels may run until the very end of the process.
+  static auto& pool = *new ThreadPool(available_cpus());
+  return pool;
+}
+
+i64 ThreadPool::available_cpus() {
+  // Room for machines with more CPUs than a cpu_set_t holds.
+  constexpr int kSets = 16;
+  cpu_set_t sets[kSets];
+  CPU_ZERO_S(sizeof(sets), sets);
+  i64 cpus = sched_getaffinity(0, sizeof(sets), sets) == 0 ? CPU_COUNT_S(sizeof(sets), sets)
+                                                           : sysconf(_SC_NPROCESSORS_ONLN);
+  return std::max<i64>(1, std::min(cpus, quota_cpus()));
+}
+
+void ThreadPool::set_threads(i64 threads) {
+  const std::lock_guard lock(mutex_);
+  threads_.store(std::max<i64>(threads, 1), std::memory_order_relaxed);
+  job_.spin = threads <= available_cpus();
+}
+
+void ThreadPool::run_parallel(i64 cells, i64 max_threads, Body body, Schedule schedule) {
+  if (inside_run || !mutex_.try_lock()) return body(0, cells, 0);
+  const std::lock_guard lock(mutex_, std::adopt_lock);
+  i64 count = std::min(threads(), cells);
+  if (max_threads > 0) count = std::min(count, max_threads);
+  start_workers(count - 1);
+  count = std::min(count, static_cast<i64>(workers_.size()) + 1);
+  if (count == 1) return body(0, cells, 0);
+  inside_run = true;
+  job_.body = &body;
+  job_.cells = cells;
+  job_.threads = count;
+  job_.chunk = schedule == Schedule::Dynamic ? std::max<i64>(1, cells / (count * 8)) : 0;
+  job_.next.store(0, std::memory_order_relaxed);
+  post();
+  run_share(0, 0);
+  join();
+  inside_run = false;
+}
+
+// Starts missing workers; if the system refuses, runs make do with those there are.
+void ThreadPool::start_workers(i64 count) {
+  if (static_cast<i64>(workers_.size()) >= count) return;
+  // Signals are for the threads that the user knows of.
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  while (static_cast<i64>(workers_.size()) < count) {
+    auto worker = std::make_unique<Worker>();
+    const i64 thread = static_cast<i64>(workers_.size()) + 1;
+    try {
+      worker->thread = std::thread([this, &worker = *worker, thread] { work(worker, thread); });
+    } catch (const std::system_error&) {
+      break;
+    }
+    workers_.push_back(std::move(worker));
+  }
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
+
+// Last worker first: whoever sees its own post sees those of its children.
+void ThreadPool::post() {
+  for (i64 thread = job_.threads - 1; thread > 0; --thread) {
+    workers_[thread - 1]->mail.store(kPosted);
+  }
+  wake_children(0);
+}
+
+// Sleepers are woken along a binary tree, so that no thread pays for all the system calls. A
+// wake-up that gets lost costs only time: the caller takes the post back.
+void ThreadPool::wake_children(i64 thread) {
+  for (i64 child : {2 * thread + 1, 2 * thread + 2}) {
+    if (child >= job_.threads) return;
+    const Worker& worker = *workers_[child - 1];
+    if (worker.sleeps.load()) futex_wake(worker.mail);
+  }
+}
+
+// The cells of `share` (Static), or any that are left (Dynamic).
+void ThreadPool::run_share(i64 share, i64 thread) {
+  const Body& body = *job_.body;
+  if (job_.chunk == 0) {
+    const i64 size = job_.cells / job_.threads, larger = job_.cells % job_.threads;
+    const i64 begin = share * size + std::min(share, larger);
+    return body(begin, begin + size + (share < larger ? 1 : 0), thread);
+  }
+  while (true) {
+    const i64 begin = job_.next.fetch_add(job_.chunk, std::memory_order_relaxed);
+    if (begin >= job_.cells) return;
+    body(begin, std::min(begin + job_.chunk, job_.cells), thread);
+  }
+}
+
+// Takes over what no worker has begun, then waits for the others.
+void ThreadPool::join() {
+  for (i64 thread = 1; thread < job_.threads; ++thread) {
+    u32 posted = kPosted;
+    if (workers_[thread - 1]->mail.compare_exchange_strong(posted, kIdle)) run_share(thread, 0);
+  }
+  for (i64 thread = 1; thread < job_.threads; ++thread) {
+    Worker& worker = *workers_[thread - 1];
+    if (spin_while(worker.mail, kTaken) != kTaken) continue;
+    worker.is_awaited.store(true);
+    while (worker.mail.load() == kTaken) futex_wait(worker.mail, kTaken);
+    worker.is_awaited.store(false, std::memory_order_relaxed);
+  }
+}
+
+void ThreadPool::finish(Worker& worker, i64 thread) {
+  wake_children(thread);
+  run_share(thread, thread);
+  u32 taken = kTaken;
+  worker.mail.compare_exchange_strong(taken, kIdle);
+  if (worker.is_awaited.load()) futex_wake(worker.mail);
+}
+
+void ThreadPool::work(Worker& worker, i64 thread) {
+  inside_run = true;
+  pthread_setname_np(pthread_self(), fmt::format("peri-{}", thread).c_str());
+  bool spin = true;
+  while (true) {
+    u32 seen = spin ? spin_while(worker.mail, kIdle) : worker.mail.load();
+    if (seen == kIdle) {
+      worker.sleeps.store(true);
+      if (worker.mail.load() == kIdle) futex_wait(worker.mail, kIdle);
+      worker.sleeps.store(false, std::memory_order_relaxed);
+      seen = worker.mail.load();
+    }
+    if (seen == kStop) return;
+    if (seen != kPosted || !worker.mail.compare_exchange_strong(seen, kTaken)) continue;
+    spin = job_.spin;
+    finish(worker, thread);
+  }
+}
+
+}  // namespace peri
