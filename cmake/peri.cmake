@@ -29,7 +29,7 @@ target_link_libraries(peri_llvm INTERFACE ${PERI_LLVM_LIBS} -lz -lzstd -ldl -lm)
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wno-unused-parameter -ffunction-sections -fdata-sections)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  add_compile_options(-Wno-c2y-extensions)
+  add_compile_options(-Wno-c2y-extensions -Wno-deprecated-declarations)
   add_link_options(-fuse-ld=lld -B/usr/lib/llvm-22/bin)
 endif()
 add_link_options(-Wl,--gc-sections)

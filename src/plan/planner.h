@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "plan/plan.h"
+#include "plan/subscripts.h"
 #include "plan/schedule.h"
 
 namespace peri::plan {
@@ -43,10 +44,5 @@ class InlineAnalysis {
   std::set<i64> written_bases_;
   std::vector<i64> cost_;  // by op: -1 scheduled, else operations of inline evaluation
 };
-
-// Calls `visit(tensor dimension, first value dimension, number of value dimensions, index)` for each
-// subscript that stands for a tensor dimension.
-using SubscriptVisitor = std::function<void(i64, i64, i64, const ir::Index&)>;
-void for_each_subscript(const ir::Kernel& kernel, const ir::Op& op, const SubscriptVisitor& visit);
 
 }  // namespace peri::plan

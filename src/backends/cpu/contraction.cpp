@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "backends/cpu/contraction_emit.h"
 #include "base/bug.h"
@@ -54,6 +56,31 @@ bool needs_packed_b(const ContractionPlan& plan, const ContractionShape& shape,
   return tail && !contraction::has_masked_loads(size_of(shape.b), target);
 }
 
+// One comma-separated part of a printed plan.
+bool parse_part(std::string_view part, ContractionPlan& plan) {
+  const std::string text(part);
+  long x = 0, y = 0, z = 0;
+  if (std::sscanf(text.c_str(), "%ldx%ld unroll %ld", &x, &y, &z) == 3) {
+    plan.mr = x, plan.nr_vectors = y, plan.k_unroll = z;
+    return true;
+  }
+  const size_t space = std::min(text.find(' '), text.size());
+  const std::string word = text.substr(0, space);
+  const std::string value = text.substr(std::min(space + 1, text.size()));
+  const i64 number = std::atol(value.c_str());
+  if (word == "mc") return plan.mc = number, true;
+  if (word == "nc") return plan.nc = number, true;
+  if (word == "kc") return plan.kc = number, true;
+  if (word == "prefetch") return plan.prefetch = number, true;
+  if (text == "pack a") return plan.pack_a = true;
+  if (text == "pack b") return plan.pack_b = true;
+  if (text == "pairs") return plan.pairs = true;
+  if (text == "along k") return plan.along_k = true;
+  if (text == "columns outer") return plan.columns_outer = true;
+  if (text == "rows outer") return plan.columns_outer = false, true;
+  return false;
+}
+
 // A block that holds everything, or nearly so, is no block.
 void limit_block(i64& block, i64 multiple, i64 all) {
   if (block <= 0) {
@@ -77,6 +104,17 @@ std::string print(const ContractionPlan& plan) {
   if (plan.along_k) text += ", along k";
   if (plan.prefetch != 0) text += fmt::format(", prefetch {}", plan.prefetch);
   return text;
+}
+
+std::optional<ContractionPlan> parse_contraction_plan(std::string_view text) {
+  ContractionPlan plan;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(','), text.size());
+    if (!parse_part(text.substr(0, end), plan)) return std::nullopt;
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (text.starts_with(' ')) text.remove_prefix(1);
+  }
+  return plan;
 }
 
 ContractionPlan legalize(ContractionPlan plan, const ContractionShape& shape,

@@ -18,7 +18,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/cpu/target.h"
@@ -70,6 +72,8 @@ struct ContractionPlan {
 
 // One line: "8x2 unroll 4, kc 512, mc all, nc all, pack b, columns outer".
 std::string print(const ContractionPlan& plan);
+// Reads what print() writes; parts may be missing and stand in any order.
+std::optional<ContractionPlan> parse_contraction_plan(std::string_view text);
 
 // The nearest plan that is legal for the shape on the target. Idempotent.
 ContractionPlan legalize(ContractionPlan plan, const ContractionShape& shape, const Target& target);

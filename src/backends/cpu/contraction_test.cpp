@@ -248,6 +248,16 @@ INSTANTIATE_TEST_SUITE_P(Levels, Contraction,
                                                               Dtype::F16, Dtype::I8, Dtype::I32)),
                          parameter_name);
 
+TEST(ContractionPlan, PrintsAndParses) {
+  const Target target = *target_for("host");
+  std::mt19937 random(5);
+  for (int round = 0; round < 50; ++round) {
+    const ContractionPlan plan = random_plan(random, {}, target);
+    EXPECT_EQ(parse_contraction_plan(print(plan)), plan) << print(plan);
+  }
+  EXPECT_FALSE(parse_contraction_plan("8x2 unroll 4, pack c"));
+}
+
 TEST(ContractionValues, InfTimesZeroIsNanExactlyWhereItShouldBe) {
   const Target target = *target_for("host");
   std::mt19937 random(7);

@@ -92,6 +92,7 @@ class TileEmitter {
   }
 
   void emit_steps(i64 count) {
+    if (count > 1) prefetch_next_rows(count);
     for (i64 u = 0; u < count; ++u) {
       std::vector<Value*> columns = load_b(e_.offset(b_, e_.mul(tile_.b_view->step, u)));
       Value* a = e_.offset(a_, e_.mul(tile_.a_view->step, u));
@@ -145,22 +146,24 @@ class TileEmitter {
     for (const ColumnVector& column : tile_.columns) {
       if (tile_.b_view->packed) {
         Value* units = e_.offset(at, column.first * e_.facts.unit_bytes);
-        prefetch(units);
         vectors.push_back(e_.load_raw(units, e_.unit_type(), column.lanes, nullptr));
       } else {
         Value* elements = e_.offset(at, column.first * size_of(e_.shape.b));
-        prefetch(elements);
         vectors.push_back(e_.load_vector(elements, e_.shape.b, column.lanes, column.mask));
       }
     }
     return vectors;
   }
 
-  void prefetch(Value* at) const {
+  // Rows of the tile below, which comes next: each line of theirs is asked for while this one is used.
+  void prefetch_next_rows(i64 count) const {
     if (e_.plan.prefetch == 0) return;
-    Value* ahead = e_.offset(at, e_.mul(tile_.b_view->step, e_.plan.prefetch));
-    e_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {ahead->getType()},
-                         {ahead, e_.b.getInt32(0), e_.b.getInt32(3), e_.b.getInt32(1)});
+    for (i64 r = 0; r < tile_.rows; ++r) {
+      Value* row = e_.mul(tile_.a_view->stride, tile_.rows + r);
+      Value* ahead = e_.offset(e_.offset(a_, row), e_.mul(tile_.a_view->step, count));
+      e_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {ahead->getType()},
+                           {ahead, e_.b.getInt32(0), e_.b.getInt32(static_cast<u32>(e_.plan.prefetch)), e_.b.getInt32(1)});
+    }
   }
 
   const Emitter& e_;

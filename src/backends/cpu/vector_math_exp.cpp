@@ -103,16 +103,15 @@ F sigmoid_f32(F x) {
 // |x| < 0.55, where tanh is 1/2: an odd polynomial. Above: 1 - 2 / (e^2|x| + 1), the exponential as
 // in exp_f32 with the 2 in the constants; from 9.02 on the result is 1.
 F tanh_f32(F x) {
-  const F z = x * x;
+  const F a = at_most(9.02, abs(x)), z = a * a;
   const F p = polynomial(z, {0.01643787697, -0.05267200992, 0.1332072914, -0.333329469});
-  const F a = at_most(9.02, abs(x));
   const F shifted = mad(a, 2 * kLog2E, kRounder32);
   const F r = mad(shifted - kRounder32, -kHalfLn2, a);
   const F power = scale_normal(polynomial(r, {0.08856228736, 0.2677468061, 0.6666839718,
                                               1.333323121, 1.999999881, 2.0, 1.0}),
                                shifted);
   const F large = 1.0 - 2.0 / (power + 1.0);
-  return select(a >= 0.55, copysign(large, x), mad(x * z, p, x));
+  return copysign(select(a >= 0.55, large, mad(a * z, p, a)), x);
 }
 
 // Half of e^|x|, h, gives h - 1 / 4h; near zero, where that cancels, the odd polynomial.

@@ -1,0 +1,285 @@
+#include "backends/cpu/cost_model.h"
+
+#include <algorithm>
+#include <map>
+
+#include "backends/cpu/contraction.h"
+
+namespace peri::cpu {
+
+using ir::Kernel;
+using ir::Op;
+using ir::OpCode;
+using space::Capabilities;
+using space::Config;
+using space::Scope;
+
+namespace {
+
+// What a block axis does in a kernel.
+struct Role {
+  i64 extent = 1;           // of its range (hint)
+  bool grid = false;
+  bool dot_m = false, dot_n = false, dot_k = false, dot_batch = false;
+  bool contiguous = false;  // some tensor is walked along it with stride 1
+  i64 width = 1;            // elements of other extents in the widest tile that has it
+};
+
+class Chooser {
+ public:
+  Chooser(const Kernel& kernel, const Capabilities& capabilities, const Target& target)
+      : kernel_(kernel), capabilities_(capabilities), target_(target), roles_(kernel.blocks.size()) {
+    for (size_t b = 0; b < kernel.blocks.size(); ++b) roles_[b].extent = range_of(kernel.blocks[b]);
+    for (const ir::Root& root : kernel.roots) {
+      for (BlockId block : root.blocks) roles_[block.index].grid = true;
+      walk(root.body);
+    }
+    for (const ir::Value& value : kernel.values) widen(value.type);
+    share_registered();
+  }
+
+  Config choose() {
+    Config config;
+    choose_blocks();
+    config["block_sizes"] = Config::array();
+    config["loop_orders"] = Config::array();
+    for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
+      if (is_searched(b)) config["block_sizes"].push_back(sizes_[b]);
+    }
+    for (const std::vector<BlockId>& nest : nests_) {
+      Config order = Config::array();
+      for (size_t i = 0; i < nest.size(); ++i) order.push_back(i);
+      config["loop_orders"].push_back(order);
+    }
+    add_target_knobs(config);
+    return config;
+  }
+
+ private:
+  i64 hint(Sym sym) const {
+    if (!sym) return 1024;
+    auto value = kernel_.syms->hint(sym);
+    return value ? std::max<i64>(value->integer, 0) : 1024;
+  }
+
+  i64 range_of(const Block& block) const {
+    if (!block.end) return block.max_size > 0 ? block.max_size : 1024;
+    return std::max<i64>(hint(block.end) - (block.begin ? hint(block.begin) : 0), 1);
+  }
+
+  bool is_searched(size_t b) const {
+    Sym size = kernel_.blocks[b].size;
+    if (size.kind() != SymKind::Symbol) return false;
+    const Symbol& symbol = kernel_.syms->symbol(size->symbol);
+    return symbol.origin == SymbolOrigin::Block && symbol.block == BlockId(static_cast<i64>(b));
+  }
+
+  void walk(ir::GraphId graph) {
+    if (graph == ir::GraphId()) return;
+    for (ir::OpId id : kernel_[graph].ops) {
+      const Op& op = kernel_[id];
+      if (op.code == OpCode::Dot) see_dot(op);
+      if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
+      for (ir::GraphId region : op.regions) walk(region);
+    }
+  }
+
+  void mark(const Dim& dim, bool Role::*flag) {
+    if (dim.block) roles_[dim.block.index].*flag = true;
+  }
+
+  void see_dot(const Op& op) {
+    ++dots_;
+    const TileType& a = kernel_[op.operands[0]].type;
+    const TileType& b = kernel_[op.operands[1]].type;
+    mark(a.shape[a.rank() - 2], &Role::dot_m);
+    mark(a.shape[a.rank() - 1], &Role::dot_k);
+    mark(b.shape[b.rank() - 1], &Role::dot_n);
+    if (a.rank() == 3) mark(a.shape[0], &Role::dot_batch);
+    if (b.rank() == 3) mark(b.shape[0], &Role::dot_batch);
+  }
+
+  void see_access(const Op& op) {
+    const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+    i64 dim = 0;
+    for (const ir::Index& index : op.attrs.indices) {
+      if (index.kind == ir::Index::Kind::NewAxis) continue;
+      if (index.kind == ir::Index::Kind::Tile && tensor.strides[dim].is_int(1)) {
+        roles_[index.block.index].contiguous = true;
+      }
+      ++dim;
+    }
+    if (op.code == OpCode::Store) {
+      i64 bytes = size_of(tensor.dtype);
+      for (Sym size : tensor.sizes) bytes *= hint(size);
+      written_bytes_ += bytes;
+    } else {
+      loads_ += 1;
+    }
+    i64 elements = 1;
+    for (Sym size : tensor.sizes) elements *= hint(size);
+    touched_ = std::max(touched_, elements);
+  }
+
+  void widen(const TileType& type) {
+    for (const Dim& dim : type.shape) {
+      if (!dim.block) continue;
+      i64 width = 1;
+      for (const Dim& other : type.shape) {
+        if (!other.block) width *= std::max<i64>(hint(other.size), 1);
+      }
+      i64& widest = roles_[dim.block.index].width;
+      widest = std::max(widest, width);
+    }
+  }
+
+  // A registered block does what the axes that use its size do.
+  void share_registered() {
+    for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
+      Sym size = kernel_.blocks[b].size;
+      if (is_searched(b) || size.kind() != SymKind::Symbol) continue;
+      const Symbol& symbol = kernel_.syms->symbol(size->symbol);
+      if (symbol.origin != SymbolOrigin::Block || !symbol.block) continue;
+      Role& to = roles_[symbol.block.index];
+      const Role& from = roles_[b];
+      to.extent = std::max(from.extent, kernel_[symbol.block].kind == Block::Kind::Registered ? 1 : to.extent);
+      to.grid |= from.grid;
+      to.dot_m |= from.dot_m;
+      to.dot_n |= from.dot_n;
+      to.dot_k |= from.dot_k;
+      to.dot_batch |= from.dot_batch;
+      to.contiguous |= from.contiguous;
+      to.width = std::max(to.width, from.width);
+    }
+  }
+
+  // --- sizes ----------------------------------------------------------------------------------------
+
+  i64 threads() const { return touched_ < (i64{1} << 15) && dots_ == 0 ? 1 : capabilities_.max_threads; }
+
+  void choose_blocks() {
+    collect_nests();
+    sizes_.assign(kernel_.blocks.size(), 1);
+    bool several_dots = dots_ > 1;
+    i64 inner_contiguous = 0;
+    for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
+      if (!is_searched(b)) continue;
+      const Role& role = roles_[b];
+      if (role.dot_batch) {
+        sizes_[b] = 1;
+      } else if (role.dot_m || role.dot_n || role.dot_k) {
+        sizes_[b] = dot_size(role, several_dots);
+      } else if (role.contiguous) {
+        inner_contiguous = std::max(inner_contiguous, std::min<i64>(role.extent, 4096));
+        sizes_[b] = std::min<i64>(role.extent, 4096);
+      }
+    }
+    for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
+      const Role& role = roles_[b];
+      bool dot = role.dot_m || role.dot_n || role.dot_k || role.dot_batch;
+      if (!is_searched(b) || dot) continue;
+      sizes_[b] = role.contiguous ? contiguous_size(role) : row_size(role, inner_contiguous);
+    }
+    if (dots_ > 0) split_for_threads();
+    for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
+      const Block& block = kernel_.blocks[b];
+      sizes_[b] = std::max({sizes_[b], block.min_size, i64{1}});
+      if (block.max_size > 0) sizes_[b] = std::min(sizes_[b], block.max_size);
+    }
+  }
+
+  i64 dot_size(const Role& role, bool several_dots) const {
+    if (several_dots) return std::min<i64>(role.extent, role.dot_m && role.grid ? 64 : 128);
+    if (role.dot_k && !role.grid) return even_split(role.extent, 1024, 8);
+    return even_split(role.extent, role.grid ? 1024 : 256, 16);
+  }
+
+  // The extent in equal pieces of at most `most`, each a multiple of `multiple`.
+  static i64 even_split(i64 extent, i64 most, i64 multiple) {
+    if (extent <= most) return extent;
+    i64 pieces = (extent + most - 1) / most;
+    i64 piece = (extent + pieces - 1) / pieces;
+    return (piece + multiple - 1) / multiple * multiple;
+  }
+
+  i64 contiguous_size(const Role& role) const {
+    bool alone = role.width == 1 && grid_axes() == 1 && role.grid;
+    if (!alone) return std::min<i64>(role.extent, 4096);
+    i64 share = (role.extent + 4 * threads() - 1) / (4 * threads());
+    i64 size = std::clamp<i64>(share, 2048, 65536);
+    return std::min<i64>(role.extent, (size + 63) / 64 * 64);
+  }
+
+  i64 row_size(const Role& role, i64 inner) const {
+    i64 width = std::max<i64>(role.width * std::max<i64>(inner, 1), 1);
+    i64 rows = std::clamp<i64>(16384 / width, 1, 256);
+    i64 share = std::max<i64>(1, role.extent / (4 * threads()));
+    return std::min({rows, share, role.extent});
+  }
+
+  i64 grid_axes() const {
+    return std::count_if(roles_.begin(), roles_.end(), [](const Role& r) { return r.grid; });
+  }
+
+  // Enough cells for all threads: halves the largest grid axis of a dot until there are.
+  void split_for_threads() {
+    for (i64 round = 0; round < 8; ++round) {
+      i64 cells = 1;
+      i64 widest = -1;
+      for (size_t b = 0; b < roles_.size(); ++b) {
+        if (!roles_[b].grid || !is_searched(b)) continue;
+        cells *= (roles_[b].extent + sizes_[b] - 1) / sizes_[b];
+        bool splittable = (roles_[b].dot_m || roles_[b].dot_n) && sizes_[b] >= 64;
+        if (splittable && (widest < 0 || sizes_[b] > sizes_[widest])) widest = static_cast<i64>(b);
+      }
+      if (cells >= capabilities_.max_threads || widest < 0 || touched_ < 16384) return;
+      sizes_[widest] = even_split(roles_[widest].extent, (sizes_[widest] + 1) / 2, 16);
+    }
+  }
+
+  void collect_nests() {
+    for (const ir::Root& root : kernel_.roots) {
+      if (root.blocks.size() > 1) nests_.push_back(root.blocks);
+      collect_nests(root.body);
+    }
+  }
+
+  void collect_nests(ir::GraphId graph) {
+    for (ir::OpId id : kernel_[graph].ops) {
+      const Op& op = kernel_[id];
+      if (op.code == OpCode::For && op.attrs.blocks.size() > 1) nests_.push_back(op.attrs.blocks);
+      for (ir::GraphId region : op.regions) collect_nests(region);
+    }
+  }
+
+  void add_target_knobs(Config& config) const {
+    for (const space::KnobRow& row : capabilities_.knobs) {
+      if (row.scope == Scope::Kernel) {
+        config[row.key] = row.default_value;
+      } else if (row.scope == Scope::Dot) {
+        config[row.key] = Config(static_cast<size_t>(dots_), row.default_value);
+      }
+    }
+    config["num_threads"] = threads() == 1 ? 1 : 0;
+    config["streaming_stores"] = written_bytes_ > target_.l3 / 2;
+  }
+
+  const Kernel& kernel_;
+  const Capabilities& capabilities_;
+  const Target& target_;
+  std::vector<Role> roles_;
+  std::vector<i64> sizes_;
+  std::vector<std::vector<BlockId>> nests_;
+  i64 dots_ = 0;
+  i64 loads_ = 0;
+  i64 written_bytes_ = 0;
+  i64 touched_ = 0;
+};
+
+}  // namespace
+
+Config choose_config(const Kernel& kernel, const Capabilities& capabilities, const Target& target) {
+  return Chooser(kernel, capabilities, target).choose();
+}
+
+}  // namespace peri::cpu

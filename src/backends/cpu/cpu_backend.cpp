@@ -1,0 +1,137 @@
+#include "backends/cpu/cpu_backend.h"
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <mutex>
+
+#include "backends/cpu/cost_model.h"
+#include "backends/cpu/emit.h"
+#include "backends/cpu/jit.h"
+#include "base/bug.h"
+#include <thread>
+
+namespace peri::cpu {
+
+namespace {
+
+using nlohmann::json;
+using space::KnobKind;
+using space::KnobRow;
+using space::Scope;
+
+std::vector<KnobRow> knob_rows(const Target& target) {
+  (void)target;
+  auto choice = [](std::string key, Scope scope, std::vector<json> values, json standard, std::string doc) {
+    return KnobRow{std::move(key), scope, KnobKind::Choice, 0, 0, std::move(values), std::move(standard), std::move(doc)};
+  };
+  return {
+      {"num_threads", Scope::Kernel, KnobKind::Integer, 0, 1024, {}, 0,
+       "threads that share a launch; 0: one per core"},
+      choice("schedule", Scope::Kernel, {"static", "dynamic"}, "static",
+             "how grid cells go to threads: equal ranges, or chunks on demand"),
+      choice("vector_unroll", Scope::Kernel, {0, 1, 2, 4, 8}, 0,
+             "vectors per iteration of an element loop; 0: by its contents"),
+      choice("recompute_limit", Scope::Kernel, {0, 2, 4, 8}, 4,
+             "arithmetic operations that may be repeated rather than kept in a buffer"),
+      choice("streaming_stores", Scope::Kernel, {false, true}, false,
+             "write results around the caches where they are aligned"),
+      choice("dot_register_rows", Scope::Dot, {0, 1, 2, 4, 6, 8, 12, 14}, 0,
+             "rows of a dot's register tile; 0: the target's choice"),
+      choice("dot_register_vectors", Scope::Dot, {0, 1, 2, 3, 4}, 0,
+             "vectors in a row of the register tile; 0: the target's choice"),
+      choice("dot_k_unrolls", Scope::Dot, {0, 1, 2, 4, 8}, 0,
+             "steps of k per iteration; 0: the target's choice"),
+      choice("dot_cache_rows", Scope::Dot, {-1, 0, 48, 96, 192, 384}, -1,
+             "rows of A per second-level cache block; 0: all, -1: the target's choice"),
+      choice("dot_packings", Scope::Dot, {"auto", "none", "a", "b", "ab"}, "auto",
+             "operands copied into register-tile order first"),
+  };
+}
+
+space::Capabilities capabilities_of(const Target& target) {
+  space::Capabilities c;
+  c.target = target.level == "host" ? target.cpu : target.level;
+  c.exact_bounds = true;
+  c.shared_keys = {"block_sizes", "loop_orders"};
+  c.knobs = knob_rows(target);
+  c.lanes_f32 = target.lanes(4);
+  c.vector_registers = target.vector_registers;
+  c.l1_bytes = target.l1d;
+  c.l2_bytes = target.l2;
+  c.l3_bytes = target.l3;
+  c.max_threads = std::max<i64>(1, std::thread::hardware_concurrency());
+  c.max_tile_bytes = i64{256} << 20;
+  return c;
+}
+
+// Planning makes new host scalar expressions in the kernel's table, which is not thread-safe.
+std::mutex& planning_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+std::string text_of(const llvm::Module& module) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  module.print(out, nullptr);
+  return text;
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(Target target)
+    : target_(std::move(target)), capabilities_(capabilities_of(target_)) {}
+
+space::Config CpuBackend::default_config(const ir::Kernel& kernel) const {
+  return choose_config(kernel, capabilities_, target_);
+}
+
+std::string CpuBackend::print_plan(const ir::Kernel& kernel, const space::Config& config) const {
+  std::lock_guard lock(planning_mutex());
+  return plan::print(plan::make_plan(kernel, config, capabilities_));
+}
+
+Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
+                                                 const space::Config& config,
+                                                 const backends::CompileOptions& options) const {
+  backends::Compiled result;
+  llvm::LLVMContext context;
+  llvm::Module module(kernel.name, context);
+  prepare_module(module, target_);
+  {
+    std::lock_guard lock(planning_mutex());
+    plan::Plan plan = plan::make_plan(kernel, config, capabilities_);
+    for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
+      RootFunction root = Emitter(plan, target_, module).emit_root(r);
+      const plan::RootPlan& p = plan.roots[r];
+      result.artifact.roots.push_back({nullptr, root.scalars, root.cells, root.scratch_bytes,
+                                       p.num_threads, p.dynamic_schedule});
+    }
+  }
+#ifndef NDEBUG
+  std::string faults;
+  llvm::raw_string_ostream out(faults);
+  BUG_IF(llvm::verifyModule(module, &out), "malformed LLVM IR: {}", faults);
+#endif
+  if (options.keep_llvm) result.llvm = text_of(module);
+  if (options.keep_assembly) {
+    auto text = emit_assembly(module, target_);
+    if (!text) return std::unexpected(text.error());
+    result.assembly = std::move(*text);
+    if (!target_.is_host_runnable) return result;
+  }
+  if (!target_.is_host_runnable) return result;
+  auto code = cpu::compile(module, target_);
+  if (!code) return std::unexpected(code.error());
+  for (size_t r = 0; r < result.artifact.roots.size(); ++r) {
+    result.artifact.roots[r].run = reinterpret_cast<backends::CellFunction>(
+        code->address(fmt::format("root{}", r)));
+  }
+  result.artifact.code = std::make_shared<Code>(std::move(*code));
+  return result;
+}
+
+}  // namespace peri::cpu

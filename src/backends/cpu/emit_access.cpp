@@ -1,0 +1,254 @@
+// Addresses, loads and stores of tensors and buffers.
+#include <llvm/IR/Intrinsics.h>
+
+#include <algorithm>
+
+#include "backends/cpu/emit.h"
+#include "backends/cpu/vector_math.h"
+#include "base/bug.h"
+
+namespace peri::cpu {
+
+using ir::Op;
+using ir::ValueId;
+
+namespace {
+
+// One summand of an address: index times stride.
+struct Term {
+  Coord coord;
+  Value* stride;
+};
+
+}  // namespace
+
+Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
+  const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+  std::vector<Term> terms;
+  auto scalar_term = [&](Value* index, i64 depth, Value* stride) {
+    terms.push_back({{Coord::Kind::Scalar, index, depth}, stride});
+  };
+  plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
+    Value* stride = sym(tensor.strides[dim]);
+    if (index.kind == ir::Index::Kind::Tile) scalar_term(block(index.block).begin, block(index.block).depth, stride);
+    if (index.kind == ir::Index::Kind::Tile || index.kind == ir::Index::Kind::Range) {
+      terms.push_back({coords[at], stride});
+    }
+    if (index.operand < 0) return;
+    ValueId operand = op.operands[index.operand];
+    Coords inner;
+    if (rank > 0 && index.kind == ir::Index::Kind::Gather) inner.assign(coords.begin() + at, coords.begin() + at + rank);
+    i64 depth = std::min(top_, depth_of(operand, inner));
+    Value* value = eval(operand, inner);
+    value = cast(value, kernel_[operand].type.dtype, Dtype::I64);
+    bool vector = lanes_of(value) > 0;
+    terms.push_back({{vector ? Coord::Kind::Vector : Coord::Kind::Scalar, value, vector ? top_ : depth}, stride});
+  });
+  std::stable_sort(terms.begin(), terms.end(),
+                   [](const Term& x, const Term& y) { return x.coord.depth < y.coord.depth; });
+  // Scalar parts first, each added at the place where it becomes known.
+  Value* offset = integer(0);
+  Value* lane_stride = integer(0);
+  Value* vector = nullptr;
+  bool has_lanes = false;
+  i64 depth = 0;
+  for (const Term& term : terms) {
+    if (term.coord.kind == Coord::Kind::Vector) {
+      Value* part = b_.CreateMul(term.coord.index, splat(term.stride, lanes()));
+      vector = vector ? b_.CreateAdd(vector, part) : part;
+      continue;
+    }
+    depth = std::max(depth, std::min(term.coord.depth, top_));
+    offset = add(offset, mul(term.coord.index, term.stride, depth), depth);
+    if (term.coord.kind != Coord::Kind::Lanes) continue;
+    has_lanes = true;
+    lane_stride = add(lane_stride, term.stride, 0);
+  }
+  Address address;
+  address.pointer = b_.CreateGEP(memory_type(tensor.dtype), tensor_pointer(op.attrs.tensor), offset);
+  if (has_lanes && known(lane_stride) == 0) has_lanes = false;
+  if (has_lanes && known(lane_stride) != 1) {
+    auto* type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
+    Value* steps = b_.CreateMul(b_.CreateStepVector(type), splat(lane_stride, lanes()));
+    vector = vector ? b_.CreateAdd(vector, steps) : steps;
+  } else if (has_lanes && vector) {
+    auto* type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
+    vector = b_.CreateAdd(vector, b_.CreateStepVector(type));
+  }
+  address.offsets = vector;
+  address.lanes = has_lanes || vector;
+  return address;
+}
+
+Emitter::Address Emitter::buffer_address(plan::BufferId buffer, const Coords& coords) {
+  const std::vector<Value*>& strides = buffer_strides_[buffer.index];
+  llvm::Type* type = memory_type(plan_[buffer].dtype);
+  Value* offset = integer(0);
+  Value* vector = nullptr;
+  Value* lane_stride = nullptr;
+  i64 depth = 0;
+  Coords sorted = coords;
+  std::vector<size_t> order(coords.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t x, size_t y) { return coords[x].depth < coords[y].depth; });
+  for (size_t i : order) {
+    const Coord& coord = coords[i];
+    if (coord.kind == Coord::Kind::Vector) {
+      Value* part = b_.CreateMul(coord.index, splat(strides[i], lanes()));
+      vector = vector ? b_.CreateAdd(vector, part) : part;
+      continue;
+    }
+    depth = std::max(depth, std::min(coord.depth, top_));
+    offset = add(offset, mul(coord.index, strides[i], depth), depth);
+    if (coord.kind == Coord::Kind::Lanes) lane_stride = lane_stride ? add(lane_stride, strides[i], 0) : strides[i];
+  }
+  Address address{b_.CreateGEP(type, buffers_[buffer.index], offset), vector, vector != nullptr};
+  if (!lane_stride) return address;
+  address.lanes = true;
+  if (known(lane_stride) == 1 && !vector) return address;
+  auto* steps_type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
+  Value* steps = b_.CreateMul(b_.CreateStepVector(steps_type), splat(lane_stride, lanes()));
+  address.offsets = vector ? b_.CreateAdd(vector, steps) : steps;
+  return address;
+}
+
+// --- memory <-> register ----------------------------------------------------------------------------
+
+Value* Emitter::load(const Address& address, Dtype memory, Dtype as, Value* mask) {
+  i64 width = address.lanes ? lanes() : 0;
+  llvm::Type* type = memory_type(memory, width);
+  llvm::Align align(static_cast<u64>(size_of(memory)));
+  Value* raw = nullptr;
+  if (address.offsets) {
+    Value* pointers = b_.CreateGEP(memory_type(memory), address.pointer, address.offsets);
+    Value* all = mask ? mask : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(width)));
+    raw = b_.CreateMaskedGather(type, pointers, align, all, llvm::Constant::getNullValue(type));
+  } else if (width > 0 && mask) {
+    raw = b_.CreateMaskedLoad(type, address.pointer, align, mask, llvm::Constant::getNullValue(type));
+  } else {
+    raw = b_.CreateAlignedLoad(type, address.pointer, align);
+  }
+  switch (memory) {
+    case Dtype::Bool: raw = b_.CreateICmpNE(raw, llvm::Constant::getNullValue(type)); break;
+    case Dtype::BF16: raw = emit_bf16_to_f32(b_, raw); break;
+    case Dtype::F16: raw = emit_f16_to_f32(b_, target_, raw); break;
+    default: break;
+  }
+  return cast(raw, memory, as);
+}
+
+void Emitter::store(const Address& address, Dtype memory, Value* value, Dtype as, Value* mask,
+                    bool streaming) {
+  value = cast(value, as, memory);
+  i64 width = address.lanes ? lanes() : 0;
+  BUG_IF(width == 0 && lanes_of(value) > 0, "lanes of a value go to one address");
+  value = splat(value, width);
+  switch (memory) {
+    case Dtype::Bool: value = b_.CreateZExt(value, memory_type(memory, width)); break;
+    case Dtype::BF16: value = emit_f32_to_bf16(b_, value); break;
+    case Dtype::F16: value = emit_f32_to_f16(b_, target_, value); break;
+    default: break;
+  }
+  llvm::Align align(static_cast<u64>(size_of(memory)));
+  if (address.offsets) {
+    Value* pointers = b_.CreateGEP(memory_type(memory), address.pointer, address.offsets);
+    Value* all = mask ? mask : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(width)));
+    b_.CreateMaskedScatter(value, pointers, align, all);
+  } else if (width > 0 && mask) {
+    b_.CreateMaskedStore(value, address.pointer, align, mask);
+  } else {
+    if (streaming) align = llvm::Align(static_cast<u64>(size_of(memory) * width));
+    llvm::StoreInst* st = b_.CreateAlignedStore(value, address.pointer, align);
+    if (!streaming) return;
+    auto* one = llvm::ConstantAsMetadata::get(b_.getInt32(1));
+    st->setMetadata(llvm::LLVMContext::MD_nontemporal, llvm::MDNode::get(module_.getContext(), {one}));
+  }
+}
+
+// --- buffers ----------------------------------------------------------------------------------------
+
+Coords Emitter::buffer_coords(ValueId value, const Coords& coords) const {
+  Coords kept;
+  for (i64 d : plan_.at(value).dims) kept.push_back(coords[d]);
+  return kept;
+}
+
+Value* Emitter::load_buffer(plan::BufferId buffer, const Coords& coords, Dtype as) {
+  Address address = buffer_address(buffer, coords);
+  return load(address, plan_[buffer].dtype, as, address.lanes ? scope().mask : nullptr);
+}
+
+void Emitter::store_buffer(plan::BufferId buffer, const Coords& coords, Value* value, Dtype as) {
+  Address address = buffer_address(buffer, coords);
+  store(address, plan_[buffer].dtype, value, as, address.lanes ? scope().mask : nullptr, false);
+  mark_written(buffer);
+}
+
+// --- tensors ----------------------------------------------------------------------------------------
+
+// Lanes (or whether the element) of an access that exist and that the user's mask lets through; null: all.
+Value* Emitter::extent_mask(const Op& op, const Coords& coords) {
+  Value* exists = scope().mask;
+  if (!op.attrs.has_mask) return exists;
+  Value* wanted = eval(op.operands.back(), coords);
+  if (!exists) return wanted;
+  return b_.CreateAnd(splat(wanted, lanes()), exists);
+}
+
+Value* Emitter::eval_load(const Op& op, const Coords& coords) {
+  Address address = tensor_address(op, coords);
+  Dtype memory = kernel_[op.attrs.tensor].dtype;
+  Dtype as = kernel_[op.results[0]].type.dtype;
+  Value* mask = op.attrs.has_mask ? extent_mask(op, coords) : (address.lanes ? scope().mask : nullptr);
+  if (address.lanes) return load(address, memory, as, mask ? splat(mask, lanes()) : nullptr);
+  if (!op.attrs.has_mask) return load(address, memory, as, nullptr);
+  // One element: a masked-out one is read from memory of ours, and is 0.
+  bool varies = lanes_of(mask) > 0;
+  Value* any = varies ? b_.CreateOrReduce(mask) : mask;
+  address.pointer = b_.CreateSelect(any, address.pointer, dummy_);
+  Value* element = splat(load(address, memory, as, nullptr), lanes_of(mask));
+  return b_.CreateSelect(mask, element, llvm::Constant::getNullValue(element->getType()));
+}
+
+void Emitter::emit_store(const Op& op, const Coords& coords) {
+  Address address = tensor_address(op, coords);
+  Dtype memory = kernel_[op.attrs.tensor].dtype;
+  Dtype as = kernel_[op.operands[0]].type.dtype;
+  Value* value = eval(op.operands[0], coords);
+  Value* mask = extent_mask(op, coords);
+  if (address.lanes) {
+    mask = mask ? splat(mask, lanes()) : nullptr;
+    store(address, memory, value, as, mask, !mask && is_streaming(op, coords));
+    return;
+  }
+  if (op.attrs.has_mask) address.pointer = b_.CreateSelect(mask, address.pointer, dummy_);
+  store(address, memory, value, as, nullptr, false);
+}
+
+// Whether a vector store may go around the caches: wanted, and every address of it is aligned to the
+// vector.
+bool Emitter::is_streaming(const Op& op, const Coords& coords) {
+  const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+  i64 bytes = size_of(tensor.dtype);
+  i64 vector = lanes() * bytes;
+  if (!plan_.streaming_stores || !tensor.aligned || vector < 16) return false;
+  bool aligned = true;
+  plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
+    if (index.operand >= 0) aligned = false;
+    auto stride = tensor.strides[dim].as_int();
+    if (!stride || !aligned) return void(aligned = false);
+    if ((*stride * bytes) % vector == 0) return;
+    // The contiguous dimension: lanes start at multiples of the vector, tiles must too.
+    bool lanes_here = rank == 1 && coords[at].kind == Coord::Kind::Lanes && *stride == 1;
+    if (!lanes_here) return void(aligned = false);
+    if (index.kind != ir::Index::Kind::Tile) return;
+    auto size = plan_.block_sizes[index.block.index].as_int();
+    const Block& axis = kernel_[index.block];
+    bool from_zero = axis.begin && axis.begin.is_int(0);
+    aligned = size && *size % lanes() == 0 && from_zero;
+  });
+  return aligned;
+}
+
+}  // namespace peri::cpu

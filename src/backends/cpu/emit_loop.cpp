@@ -1,0 +1,228 @@
+// Loops over the elements of a tile: scalar, or in vector lanes with unrolling and a tail.
+#include <algorithm>
+
+#include "backends/cpu/emit.h"
+#include "base/bug.h"
+
+namespace peri::cpu {
+
+using ir::Op;
+using ir::OpCode;
+using plan::Node;
+
+void Emitter::emit_loop(const Node& node) {
+  const analysis::Axis& axis = plan_.axes[node.axis];
+  Value* count = axis.block ? block(axis.block).count : sym(axis.size);
+  clear_memory_reductions(node);
+  if (known(count) == 1) {
+    Accumulators accumulators = identities(node, 0);
+    push_scope(split("once"));
+    emit_body(node, {Coord::Kind::Scalar, integer(0), 0}, 0, nullptr, accumulators);
+    pop_scope();
+    return finish_reductions(node, accumulators);
+  }
+  if (node.vector) {
+    emit_vector_loop(node, count);
+  } else {
+    emit_scalar_loop(node, count);
+  }
+}
+
+void Emitter::emit_scalar_loop(const Node& node, Value* count) {
+  Accumulators accumulators = identities(node, 0);
+  counted_loop(integer(0), count, 1, accumulators, [&](Value* index, Accumulators& acc) {
+    emit_body(node, {Coord::Kind::Scalar, index, top_}, 0, nullptr, acc);
+  });
+  finish_reductions(node, accumulators);
+}
+
+void Emitter::emit_vector_loop(const Node& node, Value* count) {
+  i64 width = vector_lanes(node);
+  i64 unroll = node.unroll;
+  auto fixed = known(count);
+  if (fixed) {
+    while (unroll > 1 && unroll * width > *fixed) unroll /= 2;
+  }
+  // Each unrolled copy has accumulators of its own: a reduction's latency overlaps.
+  std::vector<Accumulators> copies;
+  for (i64 u = 0; u < unroll; ++u) copies.push_back(identities(node, width));
+  Accumulators flat;
+  for (const Accumulators& copy : copies) flat.insert(flat.end(), copy.begin(), copy.end());
+  size_t each = node.reductions.size();
+  Value* next = integer(0);
+  next = counted_loop(next, count, unroll * width, flat, [&](Value* index, Accumulators& acc) {
+    for (i64 u = 0; u < unroll; ++u) {
+      auto first = acc.begin() + static_cast<i64>(each) * u;
+      Accumulators mine(first, first + static_cast<i64>(each));
+      Value* at = u == 0 ? index : b_.CreateAdd(index, integer(u * width));
+      emit_body(node, {Coord::Kind::Lanes, at, top_}, width, nullptr, mine);
+      std::copy(mine.begin(), mine.end(), first);
+    }
+  });
+  Accumulators accumulators(flat.begin(), flat.begin() + static_cast<i64>(each));
+  for (i64 u = 1; u < unroll; ++u) {
+    for (size_t r = 0; r < each; ++r) {
+      accumulators[r] = combine(kernel_[node.reductions[r]], accumulators[r], flat[each * u + r]);
+    }
+  }
+  if (unroll > 1) {
+    next = counted_loop(next, count, width, accumulators, [&](Value* index, Accumulators& acc) {
+      emit_body(node, {Coord::Kind::Lanes, index, top_}, width, nullptr, acc);
+    });
+  }
+  if (can_mask(node)) {
+    // One more vector with the lanes that are left.
+    Value* left = b_.CreateSub(count, next);
+    if (known(left) != 0) {
+      auto* type = llvm::FixedVectorType::get(b_.getInt32Ty(), static_cast<unsigned>(width));
+      Value* limit = splat(b_.CreateTrunc(left, b_.getInt32Ty()), width);
+      Value* mask = b_.CreateICmpULT(b_.CreateStepVector(type), limit);
+      auto masked = [&](Value* index, Accumulators& acc) {
+        emit_body(node, {Coord::Kind::Lanes, index, top_}, width, mask, acc);
+      };
+      Value* end = b_.CreateSelect(b_.CreateICmpSGT(left, integer(0)), b_.CreateAdd(next, integer(1)), next);
+      counted_loop(next, end, 1, accumulators, masked);
+    }
+    return finish_reductions(node, accumulators);
+  }
+  Accumulators scalars;
+  for (size_t r = 0; r < each; ++r) {
+    scalars.push_back(join_lanes(kernel_[node.reductions[r]], accumulators[r]));
+  }
+  counted_loop(next, count, 1, scalars, [&](Value* index, Accumulators& acc) {
+    emit_body(node, {Coord::Kind::Scalar, index, top_}, 0, nullptr, acc);
+  });
+  finish_reductions(node, scalars);
+}
+
+// Emits the loop's nodes for one index (or one vector of indices), in a scope of their own.
+void Emitter::emit_body(const Node& node, Coord index, i64 lanes, Value* mask,
+                        Accumulators& accumulators) {
+  scope().coords[node.axis] = index;
+  scope().lanes = lanes;
+  scope().mask = mask;
+  scope().memo.clear();
+  scope().registers.clear();
+  for (plan::NodeId child : node.body) {
+    const Node& c = plan_[child];
+    bool step = c.kind == Node::Kind::Compute && ir::info(kernel_[c.op].code).rule == ir::Rule::Reduce;
+    auto here = std::find(node.reductions.begin(), node.reductions.end(), c.op);
+    if (step && here != node.reductions.end()) {
+      const Op& op = kernel_[c.op];
+      std::vector<Value*>& acc = accumulators[here - node.reductions.begin()];
+      Value* value = splat(eval(op.operands[0], loop_coords(op.operands[0])), lanes);
+      Value* position = acc.size() == 2 ? splat(index_value(index), lanes) : nullptr;
+      std::vector<Value*> stepped = reduction_step(op, acc, value, position);
+      if (mask) {
+        for (size_t i = 0; i < acc.size(); ++i) stepped[i] = b_.CreateSelect(mask, stepped[i], acc[i]);
+      }
+      acc = stepped;
+    } else if (step && plan_.axes.of(kernel_[c.op].operands[0], kernel_[c.op].attrs.dims[0])) {
+      step_in_memory(c, kernel_[c.op]);
+    } else {
+      emit_node(child);
+    }
+  }
+}
+
+Value* Emitter::counted_loop(Value* from, Value* to, i64 step, Accumulators& accumulators,
+                             const LoopBody& body) {
+  auto start = known(from), end = known(to);
+  if (start && end && *start + step > *end) return from;
+  llvm::Instruction* before = split("loop");
+  llvm::BasicBlock* preheader = before->getParent();
+  llvm::BasicBlock* header = b_.GetInsertBlock();
+  llvm::PHINode* index = b_.CreatePHI(b_.getInt64Ty(), 2, "i");
+  index->addIncoming(from, preheader);
+  std::vector<std::vector<llvm::PHINode*>> phis;
+  for (std::vector<Value*>& accumulator : accumulators) {
+    phis.emplace_back();
+    for (Value*& part : accumulator) {
+      llvm::PHINode* phi = b_.CreatePHI(part->getType(), 2);
+      phi->addIncoming(part, preheader);
+      phis.back().push_back(phi);
+      part = phi;
+    }
+  }
+  Accumulators at_header = accumulators;
+  llvm::BasicBlock* loop = new_block("loop.body");
+  llvm::BasicBlock* done = new_block("loop.done");
+  Value* next = b_.CreateAdd(index, integer(step), "", true, true);
+  b_.CreateCondBr(b_.CreateICmpSLE(next, to), loop, done);
+  b_.SetInsertPoint(loop);
+  push_scope(before);
+  body(index, accumulators);
+  pop_scope();
+  index->addIncoming(next, b_.GetInsertBlock());
+  for (size_t i = 0; i < phis.size(); ++i) {
+    for (size_t j = 0; j < phis[i].size(); ++j) {
+      phis[i][j]->addIncoming(accumulators[i][j], b_.GetInsertBlock());
+    }
+  }
+  b_.CreateBr(header);
+  b_.SetInsertPoint(done);
+  accumulators = at_header;
+  if (start && end) return integer(*start + (*end - *start) / step * step);
+  return index;
+}
+
+Emitter::Accumulators Emitter::identities(const Node& node, i64 lanes) {
+  Accumulators result;
+  for (ir::OpId id : node.reductions) result.push_back(reduction_identity(kernel_[id], lanes));
+  return result;
+}
+
+// Results of the loop's register reductions become values of the place around the loop.
+void Emitter::finish_reductions(const Node& node, const Accumulators& accumulators) {
+  for (size_t r = 0; r < node.reductions.size(); ++r) {
+    const Op& op = kernel_[node.reductions[r]];
+    ir::ValueId result = op.results[0];
+    Value* value = join_lanes(op, accumulators[r]).back();
+    set_register(result, value);
+    const plan::Placement& place = plan_.at(result);
+    if (place.kind != plan::Placement::Kind::Buffer) continue;
+    store_buffer(place.buffer, buffer_coords(result, loop_coords(result)), value,
+                 kernel_[result].type.dtype);
+  }
+}
+
+void Emitter::clear_memory_reductions(const Node& node) {
+  for (ir::OpId id : node.memory_reductions) {
+    const Op& op = kernel_[id];
+    plan::BufferId buffer = plan_.at(op.results[0]).buffer;
+    Value* count = integer(1);
+    for (Sym extent : plan_[buffer].extents) count = mul(count, sym(extent), 0);
+    Dtype dtype = kernel_[op.results[0]].type.dtype;
+    std::vector<Value*> identity = reduction_identity(op, 0);
+    Accumulators none;
+    counted_loop(integer(0), count, 1, none, [&](Value* index, Accumulators&) {
+      llvm::Type* type = memory_type(plan_[buffer].dtype);
+      Address address{b_.CreateGEP(type, buffers_[buffer.index], index), nullptr, false};
+      store(address, plan_[buffer].dtype, identity[0], dtype, nullptr, false);
+    });
+    mark_written(buffer);
+  }
+}
+
+// Lanes of a vector loop: a native vector of f32, fewer where f64 takes part.
+i64 Emitter::vector_lanes(const Node& node) const {
+  (void)node;
+  bool wide = std::any_of(kernel_.values.begin(), kernel_.values.end(), [](const ir::Value& v) {
+    return v.type.dtype == Dtype::F64 && !v.type.is_scalar();
+  });
+  return target_.lanes(wide ? 8 : 4);
+}
+
+// Whether the tail may run as one masked vector: where masked accesses of every width are instructions.
+bool Emitter::can_mask(const Node& node) const {
+  if (target_.has_avx512) return true;
+  if (!target_.has_masks) return false;
+  (void)node;
+  auto wide = [](Dtype dtype) { return size_of(dtype) >= 4; };
+  return std::all_of(kernel_.tensors.begin(), kernel_.tensors.end(),
+                     [&](const ir::TensorParam& t) { return wide(t.dtype); }) &&
+         std::all_of(plan_.buffers.begin(), plan_.buffers.end(),
+                     [&](const plan::Buffer& b) { return wide(b.dtype); });
+}
+
+}  // namespace peri::cpu
