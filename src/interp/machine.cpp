@@ -151,8 +151,10 @@ Expected<void> Machine::run_for(const Op& op) {
     if (!axis) return std::unexpected(axis.error());
     ranges.push_back(*axis);
   }
-  for (size_t i = 0; i < body.params.size(); ++i)
-    at(body.params[i]) = operand(op, 2 * axis_count + i);
+  for (size_t i = 0; i < body.params.size(); ++i) {
+    auto done = define(body.params[i], operand(op, 2 * axis_count + i));
+    if (!done) return done;
+  }
   for (i64 cell = 0, cells = cells_of(ranges); cell < cells; ++cell) {
     enter(ranges, cell);
     if (auto done = run_graph(op.regions[0]); !done) return done;
@@ -163,15 +165,13 @@ Expected<void> Machine::run_for(const Op& op) {
     for (size_t i = 0; i < next.size(); ++i) at(body.params[i]) = std::move(next[i]);
   }
   leave(ranges);
-  for (size_t i = 0; i < op.results.size(); ++i) at(op.results[i]) = std::move(at(body.params[i]));
-  return {};
+  return define_all(op.results, body.params);
 }
 
 Expected<void> Machine::run_if(const Op& op) {
   ir::GraphId branch = op.regions[operand(op, 0).integers[0] ? 0 : 1];
   if (auto done = run_graph(branch); !done) return done;
-  for (size_t i = 0; i < op.results.size(); ++i) at(op.results[i]) = at(kernel_[branch].yields[i]);
-  return {};
+  return define_all(op.results, kernel_[branch].yields);
 }
 
 // --- ops
@@ -194,7 +194,28 @@ Expected<void> Machine::run_op(const Op& op) {
   }
   auto result = evaluate(op);
   if (!result) return std::unexpected(result.error());
-  at(op.results[0]) = std::move(*result);
+  return define(op.results[0], std::move(*result));
+}
+
+Expected<void> Machine::define(ir::ValueId value, Tile tile) {
+  const TileType& type = type_of(value);
+  for (i64 d = 0; d < type.rank(); ++d) {
+    auto limit = extent(type.shape[d]);
+    if (!limit) return std::unexpected(limit.error());
+    if (tile.shape[d] <= *limit) continue;
+    std::vector<i64> shape = tile.shape;
+    shape[d] = *limit;
+    tile = crop(tile, shape);
+  }
+  at(value) = std::move(tile);
+  return {};
+}
+
+Expected<void> Machine::define_all(const std::vector<ir::ValueId>& values,
+                                   const std::vector<ir::ValueId>& sources) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (auto done = define(values[i], at(sources[i])); !done) return done;
+  }
   return {};
 }
 

@@ -38,6 +38,11 @@ class Machine {
   Expected<void> run_for(const ir::Op& op);
   Expected<void> run_if(const ir::Op& op);
 
+  // Gives a value its tile, less what its type says does not exist.
+  Expected<void> define(ir::ValueId value, Tile tile);
+  Expected<void> define_all(const std::vector<ir::ValueId>& values,
+                            const std::vector<ir::ValueId>& sources);
+
   Expected<Tile> evaluate(const ir::Op& op);
   Expected<Tile> source(const ir::Op& op);
   Expected<Tile> tile_attribute(const ir::Op& op);

@@ -1,5 +1,6 @@
 #include "passes/rewriter.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "interp/ops.h"
@@ -55,6 +56,13 @@ std::optional<SymValue> Rewriter::constant(ir::ValueId value) const {
   return interp::value_of(interp::constant(def->attrs.constant, type(value).dtype, true));
 }
 
+bool Rewriter::covers(const TileType& kept, const TileType& other) {
+  if (other.is_scalar()) return true;
+  return std::ranges::equal(kept.shape, other.shape, [](const Dim& a, const Dim& b) {
+    return !b.block || a.block == b.block;
+  });
+}
+
 ir::ValueId Rewriter::splatted(ir::ValueId value) const {
   const ir::Op* def = definition(value, ir::OpCode::Expand);
   return def && type(def->operands[0]).is_scalar() ? def->operands[0] : ir::ValueId();
@@ -90,8 +98,14 @@ bool Rewriter::replace(ir::OpId id, ir::ValueId value) {
 }
 
 bool Rewriter::replace(ir::OpId id, const std::vector<ir::ValueId>& values) {
+  if (!same_types(values, kernel[id].results)) return false;
   for (size_t i = 0; i < values.size(); ++i) substitute(kernel[id].results[i], values[i]);
   return removed_ = true;
+}
+
+bool Rewriter::same_types(const std::vector<ir::ValueId>& a,
+                          const std::vector<ir::ValueId>& b) const {
+  return std::ranges::equal(a, b, [&](ir::ValueId x, ir::ValueId y) { return type(x) == type(y); });
 }
 
 }  // namespace peri::passes

@@ -31,6 +31,8 @@ class Rewriter {
   const ir::Op* definition(ir::ValueId value, ir::OpCode code) const;
   // The value of a scalar constant, as its dtype has it: Float, Int or Bool.
   std::optional<SymValue> constant(ir::ValueId value) const;
+  // A tile of type `kept` has no element that one of type `other` lacks, in an elementwise op.
+  static bool covers(const TileType& kept, const TileType& other);
   // The scalar that a tile repeats (`expand` of a scalar), or none.
   ir::ValueId splatted(ir::ValueId value) const;
 
@@ -40,10 +42,11 @@ class Rewriter {
   // The op computes its result another way.
   bool become(ir::OpId id, ir::OpCode code, std::vector<ir::ValueId> operands,
               ir::Attrs attrs = {});
-  // Another value stands for the op's only result; the op goes.
+  // Other values stand for the op's results, and the op goes: if their types are the results',
+  // which may say more about the elements that exist than the operands' do.
   bool replace(ir::OpId id, ir::ValueId value);
-  // Other values stand for the op's results; the op goes.
   bool replace(ir::OpId id, const std::vector<ir::ValueId>& values);
+  bool same_types(const std::vector<ir::ValueId>& a, const std::vector<ir::ValueId>& b) const;
   // `value` stands for a parameter or for a result of an op that stays.
   void substitute(ir::ValueId from, ir::ValueId value) {
     substitution_.replace(kernel, from, value);

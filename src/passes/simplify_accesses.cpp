@@ -37,6 +37,8 @@ std::optional<Index> counting_index(const Rewriter& rewriter, ValueId value) {
   if (const ir::Op* tile = rewriter.definition(value, OpCode::TileIndex)) {
     index.kind = Index::Kind::Tile;
     index.block = tile->attrs.block;
+    Dim dim{rewriter.kernel[index.block].size, index.block};
+    if (rewriter.type(value).shape != std::vector<Dim>{dim}) return std::nullopt;
     return index;
   }
   const Dim* dim = rewriter.type(value).shape.empty() ? nullptr : &rewriter.type(value).shape[0];

@@ -170,16 +170,21 @@ bool simplify_unary(Rewriter& rewriter, ir::OpId id) {
   return op.code == OpCode::Not && simplify_not(rewriter, id);
 }
 
+// Of a select whose choice is known.
+bool choose(Rewriter& rewriter, ir::OpId id, ValueId chosen) {
+  TileType result = rewriter.result_type(id), type = rewriter.type(chosen);
+  for (ValueId operand : rewriter.op(id).operands) {
+    if (!Rewriter::covers(result, rewriter.type(operand))) return false;
+  }
+  if (type == result) return rewriter.replace(id, chosen);
+  return type.is_scalar() && rewriter.become(id, OpCode::Expand, {chosen});
+}
+
 bool simplify_select(Rewriter& rewriter, ir::OpId id) {
   const ir::Op& op = rewriter.op(id);
   ValueId cond = op.operands[0], a = op.operands[1], b = op.operands[2];
   auto known = rewriter.constant(cond);
-  if (known || a == b) {
-    ValueId chosen = !known || known->integer ? a : b;
-    if (rewriter.type(chosen) == rewriter.result_type(id)) return rewriter.replace(id, chosen);
-    if (rewriter.type(chosen).is_scalar()) return rewriter.become(id, OpCode::Expand, {chosen});
-    return false;
-  }
+  if (known || a == b) return choose(rewriter, id, !known || known->integer ? a : b);
   const ir::Op* negation = rewriter.definition(cond, OpCode::Not);
   return negation && rewriter.become(id, OpCode::Select, {negation->operands[0], b, a});
 }

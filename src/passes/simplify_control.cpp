@@ -36,6 +36,7 @@ bool simplify_if(Rewriter& rewriter, ir::OpId id) {
   auto known = rewriter.constant(op.operands[0]);
   if (!known) return merge_equal_yields(rewriter, op);
   ir::GraphId branch = op.regions[known->integer ? 0 : 1];
+  if (!rewriter.same_types(rewriter.kernel[branch].yields, op.results)) return false;
   return rewriter.replace(id, rewriter.splice(branch));
 }
 
@@ -57,7 +58,8 @@ bool forward_unchanged(Rewriter& rewriter, ir::Op& op) {
   for (size_t i = body.params.size(); i-- > 0;) {
     ValueId init = op.operands[first + i], param = body.params[i];
     ValueId next = rewriter.resolve(body.yields[i]);
-    if ((next != param && next != init) || rewriter.type(init) != rewriter.type(param)) continue;
+    if (next != param && next != init) continue;
+    if (!rewriter.same_types({init, init}, {param, op.results[i]})) continue;
     rewriter.substitute(param, init);
     rewriter.substitute(op.results[i], init);
     erase_at(op.operands, first + i);

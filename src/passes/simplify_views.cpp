@@ -25,15 +25,24 @@ std::vector<ValueId> without_splats(const Rewriter& rewriter, const std::vector<
   return scalars;
 }
 
+// Whether a view keeps the axes of its operand: where its type forgets one, the last tile of the
+// axis has fewer elements than the type says.
+bool keeps_axes(const TileType& from, const TileType& to) {
+  return std::ranges::all_of(from.shape, [&](const Dim& dim) {
+    return !dim.block || std::ranges::count(to.shape, dim.block, &Dim::block) ==
+                             std::ranges::count(from.shape, dim.block, &Dim::block);
+  });
+}
+
 // A view of a repeated scalar.
 bool view_of_splat(Rewriter& rewriter, ir::OpId id) {
   const ir::Op& op = rewriter.op(id);
   ValueId value = op.operands[0];
-  bool is_scalar = rewriter.type(value).is_scalar();
-  if (is_scalar && op.code == OpCode::Expand) return false;
-  ValueId scalar = is_scalar ? value : rewriter.splatted(value);
-  if (!scalar) return false;
-  if (rewriter.result_type(id).is_scalar()) return rewriter.replace(id, scalar);
+  const TileType &type = rewriter.type(value), &result = rewriter.result_type(id);
+  if (type.is_scalar() && op.code == OpCode::Expand) return false;
+  ValueId scalar = type.is_scalar() ? value : rewriter.splatted(value);
+  if (!scalar || !keeps_axes(type, result)) return false;
+  if (result.is_scalar()) return rewriter.replace(id, scalar);
   return rewriter.become(id, OpCode::Expand, {scalar});
 }
 
@@ -61,7 +70,8 @@ bool simplify_expand(Rewriter& rewriter, ir::OpId id) {
   ValueId value = op.operands[0];
   if (rewriter.type(value) == rewriter.result_type(id)) return rewriter.replace(id, value);
   const ir::Op* inner = rewriter.definition(value, OpCode::Expand);
-  return inner && rewriter.become(id, OpCode::Expand, {inner->operands[0]});
+  if (!inner || !keeps_axes(rewriter.type(value), rewriter.result_type(id))) return false;
+  return rewriter.become(id, OpCode::Expand, {inner->operands[0]});
 }
 
 std::vector<Dim> without_ones(const TileType& type) {
@@ -128,14 +138,21 @@ bool simplify_splats(Rewriter& rewriter, ir::OpId id) {
   if (scalars == op.operands) return false;
   OpCode code = op.code;
   TileType result = rewriter.result_type(id);
-  if (std::ranges::all_of(scalars, [&](ValueId v) { return rewriter.type(v).is_scalar(); })) {
+  // A tile of type `kept` goes on giving the extents.
+  auto gives_extents = [&](const TileType& kept) {
+    return kept.shape == result.shape && std::ranges::all_of(op.operands, [&](ValueId v) {
+             return Rewriter::covers(kept, rewriter.type(v));
+           });
+  };
+  auto is_scalar = [&](ValueId v) { return rewriter.type(v).is_scalar(); };
+  if (std::ranges::all_of(scalars, is_scalar)) {
+    if (!gives_extents(result)) return false;
     ValueId scalar = rewriter.insert(code, scalars, TileType{result.dtype, {}});
     return rewriter.become(id, OpCode::Expand, {scalar});
   }
-  // Some tile must go on giving the extents.
-  bool keeps_shape = std::ranges::any_of(
-      scalars, [&](ValueId v) { return rewriter.type(v).shape == result.shape; });
-  return keeps_shape && rewriter.become(id, code, scalars);
+  bool keeps_extents =
+      std::ranges::any_of(scalars, [&](ValueId v) { return gives_extents(rewriter.type(v)); });
+  return keeps_extents && rewriter.become(id, code, scalars);
 }
 
 }  // namespace peri::passes
