@@ -11,16 +11,18 @@
 namespace peri::space {
 
 // What a knob belongs to; its config key is a list with one entry for each (Kernel: a plain value).
-enum class Scope : u8 { Kernel, Block, LoopNest, Dot, Load, Store, Reduction };
+// LoopNest: tile statements of two or more axes; Loop: grids and device loops; Reduction: reduced
+// `:` dimensions.
+enum class Scope : u8 { Kernel, Block, LoopNest, Loop, Dot, Load, Store, Reduction };
 
 // A knob's kind of values.
 enum class KnobKind : u8 {
-  PowerOfTwo,  // low..high
-  Integer,     // low..high
-  Choice,      // one of `choices`
-  Permutation, // of `high` items
-  Extent,      // any integer low..high; sampled among powers of two and their 3/2 multiples, the
-               // exact extent of the axis, and divisors of it
+  PowerOfTwo,   // low..high
+  Integer,      // low..high
+  Choice,       // one of `choices`
+  Permutation,  // of `high` items
+  Extent,       // any integer low..high; sampled among powers of two and their 3/2 multiples, the
+                // exact extent of the axis, and divisors of it
 };
 
 // A knob that only this target has. The shared ones stand in space/knobs.def.
@@ -35,16 +37,16 @@ struct KnobRow {
 };
 
 struct Capabilities {
-  std::string target;            // "x86-64-v4": printed and part of cache keys
-  bool exact_bounds = false;     // loops run exact trip counts: any block size is good, no masks
+  std::string target;               // "x86-64-v4": printed and part of cache keys
+  bool exact_bounds = false;        // loops run exact trip counts: any block size is good, no masks
   bool program_id_mapping = false;  // pid_type, l2_groupings and the like mean something
   std::vector<std::string> shared_keys;  // keys of knobs.def that the target can use
-  std::vector<KnobRow> knobs;    // its own
-  i64 lanes_f32 = 1;             // native vector lanes of f32
+  std::vector<KnobRow> knobs;            // its own
+  i64 lanes_f32 = 1;                     // native vector lanes of f32
   i64 vector_registers = 16;
   i64 l1_bytes = 32 << 10, l2_bytes = 1 << 20, l3_bytes = 8 << 20;
-  i64 max_threads = 1;           // cores that may work on one launch
-  i64 max_tile_bytes = 0;        // largest tile a config may ask for
+  i64 max_threads = 1;     // cores that may work on one launch
+  i64 max_tile_bytes = 0;  // largest tile a config may ask for
 };
 
 }  // namespace peri::space

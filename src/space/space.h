@@ -1,0 +1,97 @@
+// The config space: every knob of a kernel on a target, and which combinations are legal.
+//
+// Derived from Device IR, not written down by the user. Every point of it compiles; what is left
+// out carries a reason. Configs that people give are checked and completed here.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "check/typed.h"
+#include "diag/diag.h"
+#include "ir/ir.h"
+#include "space/capabilities.h"
+#include "space/config.h"
+#include "space/knob.h"
+
+namespace peri::space {
+
+// A row of knobs.def.
+struct SharedKnob {
+  std::string_view key, singular;
+  Scope scope;
+  KnobKind kind;
+  i64 low, high;
+  std::string_view choices, default_value;  // JSON
+  std::string_view doc;
+};
+std::span<const SharedKnob> shared_knobs();
+
+// Blocks whose size a config gives, in the order of `block_sizes`.
+std::vector<BlockId> searched_blocks(const ir::Kernel& kernel);
+
+// Values of the block and tunable symbols under a config, by symbol; none for the others.
+std::vector<std::optional<SymValue>> config_values(const ir::Kernel& kernel, const Config& config);
+
+// The largest values, by the sizes of the blocks in their shapes.
+struct TileVolume {
+  std::string subject;  // "f32[tile_m, tile_n]"
+  std::vector<Sym> sizes;
+  i64 element_bytes = 4;
+  i64 limit = 0;  // bytes
+};
+
+class ConfigSpace {
+ public:
+  ConfigSpace() = default;
+  ConfigSpace(const ir::Kernel& kernel, std::vector<Knob> knobs, std::vector<TileVolume> volumes,
+              std::string target);
+
+  const std::vector<Knob>& knobs() const { return knobs_; }
+  const std::string& target() const { return target_; }
+  // Number of points, legal combinations or not.
+  double size() const;
+
+  // Every knob at its own default; the backend's cost model knows better ones.
+  Config defaults() const;
+  Config sample(Rng& rng) const;
+  // Legal configs that differ from `config` in knob `knob` by one step.
+  std::vector<Config> neighbours(const Config& config, i64 knob) const;
+  std::vector<double> encode(const Config& config) const;
+
+  Json get(const Config& config, i64 knob) const;
+  void set(Config& config, i64 knob, Json value) const;
+  // Why a combination of legal values is not legal, or nothing.
+  std::optional<std::string> why_not(const Config& config) const;
+
+  // A complete, legal config: what `given` says (aliases, scalars for lists of one and keys without
+  // meaning here are accepted), the rest as in `base`. Nothing after errors. `place` is where the
+  // config was written.
+  std::optional<Config> validate(const Config& given, const Config& base, diag::Diags& diags,
+                                 diag::Span place = {}) const;
+  // `base` with a value for every knob, those it lacks from defaults().
+  Config complete(const Config& base) const;
+
+  // The text of `--stage space`.
+  std::string print() const;
+
+ private:
+  std::vector<i64> knobs_of(const std::string& key) const;
+  void shrink(Config& config) const;
+
+  const ir::Kernel* kernel_ = nullptr;
+  std::vector<Knob> knobs_;
+  std::vector<TileVolume> volumes_;
+  std::string target_;
+};
+
+// `kernel` must outlive the space.
+ConfigSpace derive(const ir::Kernel& kernel, std::span<const check::Tunable> tunables,
+                   const Capabilities& capabilities);
+
+// A config as text: JSON, or `helion.Config(block_sizes=[64], ...)` as tuners print it.
+std::optional<Config> parse_config(diag::SourceId source, diag::Diags& diags);
+
+}  // namespace peri::space
