@@ -144,8 +144,9 @@ ExprId Parser::braces() {
   if (accept(Tok::RightBrace)) return add(ExprKind::Dict, from(begin));
   std::vector<ExprId> items;
   if (peek() == Tok::StarStar) return dict(begin, std::move(items));
+  bool named = peek(1) == Tok::ColonEqual;
   items.push_back(star_named_expression());
-  if (peek() == Tok::Colon) return dict(begin, std::move(items));
+  if (peek() == Tok::Colon && !named) return dict(begin, std::move(items));
   if (at_comprehension()) {
     ExprId result = comprehension(ExprKind::SetComp, begin, std::move(items));
     expect(Tok::RightBrace, "after the comprehension");
@@ -182,8 +183,8 @@ void Parser::dict_entry(std::vector<ExprId>& items) {
     items.push_back(expression());
   }
   const Expr& key = expr(items.back());
-  if (key.kind == ExprKind::Starred || key.kind == ExprKind::Walrus) {
-    error(Kind::SyntaxError, key.span, "a dict key is a plain expression");
+  if (key.kind == ExprKind::Starred) {
+    error(Kind::SyntaxError, key.span, "starred value as the key of a dict");
   }
   expect(Tok::Colon, "after the dict key");
   items.push_back(expression());

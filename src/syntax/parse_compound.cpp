@@ -1,6 +1,8 @@
 // Statements that own blocks.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "syntax/parse.h"
 #include "syntax/parser.h"
 
@@ -113,6 +115,7 @@ StmtId Parser::if_statement() {
   };
   std::vector<Link> chain;
   i64 depth = depth_;
+  bool too_long = false;
   do {
     Link link{Stmt{StmtKind::If}, here()};
     std::string_view what = peek() == Tok::If ? "the `if` condition" : "the `elif` condition";
@@ -120,10 +123,12 @@ StmtId Parser::if_statement() {
     link.stmt.exprs = {named_expression()};
     link.stmt.head_span = from(link.begin);
     link.stmt.body = block(what, link.stmt.head_span);
-    chain.push_back(std::move(link));
-    if (++depth_ > kMaxDepth && peek() == Tok::Elif) {
-      fail(Kind::NestingTooDeep, token_span(),
-           fmt::format("chain of more than {} `elif`", kMaxDepth));
+    if (chain.empty() || depth_ < kMaxDepth) {
+      chain.push_back(std::move(link));
+      ++depth_;
+    } else if (!std::exchange(too_long, true)) {
+      error(Kind::NestingTooDeep, link.stmt.head_span,
+            fmt::format("chain of more than {} `elif`", kMaxDepth));
     }
   } while (peek() == Tok::Elif);
   Block rest = else_block();

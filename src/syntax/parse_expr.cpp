@@ -131,12 +131,11 @@ ExprId Parser::named_expression() {
 }
 
 ExprId Parser::expression() {
-  Nest nest(*this);
-  if (!nest) return add(ExprKind::None, token_span());
   if (peek() == Tok::Lambda) return lambda();
   u32 begin = here();
   ExprId value = disjunction();
   if (!accept(Tok::If)) return value;
+  Nest nest(*this);
   ExprId test = disjunction();
   expect(Tok::Else, "in the conditional expression");
   ExprId other = expression();
@@ -144,6 +143,7 @@ ExprId Parser::expression() {
 }
 
 ExprId Parser::lambda() {
+  Nest nest(*this);
   u32 begin = here();
   advance();
   Expr lambda{ExprKind::Lambda, {}};
@@ -169,7 +169,6 @@ ExprId Parser::bool_chain(Tok op, Production operand) {
 ExprId Parser::inversion() {
   if (peek() != Tok::Not) return comparison();
   Nest nest(*this);
-  if (!nest) return add(ExprKind::None, token_span());
   Expr unary{ExprKind::Unary, {}, token_span(), "not"};
   u32 begin = here();
   advance();
@@ -233,7 +232,6 @@ ExprId Parser::binary(int level) {
 ExprId Parser::unary() {
   if (peek() != Tok::Minus && peek() != Tok::Plus && peek() != Tok::Tilde) return power();
   Nest nest(*this);
-  if (!nest) return add(ExprKind::None, token_span());
   Expr unary_expr{ExprKind::Unary, {}, token_span(), std::string(token_text())};
   u32 begin = here();
   advance();
@@ -247,7 +245,6 @@ ExprId Parser::power() {
   ExprId base = primary();
   if (peek() != Tok::StarStar) return base;
   Nest nest(*this);
-  if (!nest) return base;
   Expr power_expr{ExprKind::Binary, {}, token_span(), "**"};
   advance();
   power_expr.items = {base, unary()};
@@ -262,7 +259,9 @@ ExprId Parser::primary() {
   return add(ExprKind::Await, from(begin), {value});
 }
 
+// Every bracket is passed on the way down, so counting here bounds their nesting.
 ExprId Parser::postfix(u32 begin) {
+  Nest nest(*this);
   ExprId value = atom();
   for (;;) {
     if (peek() == Tok::LeftParen) {

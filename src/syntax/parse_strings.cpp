@@ -95,7 +95,6 @@ void Parser::fstring_pieces(StringParts& parts, bool raw) {
 
 void Parser::fstring_field(StringParts& parts, bool raw) {
   Nest nest(*this);
-  if (!nest) return;
   u32 brace = here();
   advance();
   if (!starts_expression() && peek() != Tok::Yield) {

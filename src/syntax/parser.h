@@ -29,20 +29,18 @@ class Parser {
   using Block = std::vector<StmtId>;
   using Production = ExprId (Parser::*)();
 
-  // One level of recursion; false at the limit, after an error.
+  // One level of recursion; beyond the limit the parser panics, which ends the recursion.
   class Nest {
    public:
-    explicit Nest(Parser& parser) : parser_(parser), ok_(parser.enter()) {}
+    explicit Nest(Parser& parser) : parser_(parser) { parser.enter(); }
     ~Nest() { --parser_.nesting_; }
     Nest(const Nest&) = delete;
     Nest& operator=(const Nest&) = delete;
-    explicit operator bool() const { return ok_; }
 
    private:
     Parser& parser_;
-    bool ok_;
   };
-  bool enter();
+  void enter();
 
   // --- tokens, errors and nodes ---
 
