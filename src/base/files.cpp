@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,9 +60,12 @@ void sync_folder_of(const std::string& path) {
   if (file.fd() >= 0) ::fsync(file.fd());
 }
 
+// Unlike any other of this process, of others and of other machines that share the folder.
 std::string temporary_name(const std::string& path) {
   static std::atomic<u64> count = 0;
-  return fmt::format("{}.{}-{}.tmp", path, ::getpid(), count.fetch_add(1));
+  u64 salt = 0;
+  if (::getrandom(&salt, sizeof(salt), GRND_NONBLOCK) < 0) salt = static_cast<u64>(::getpid());
+  return fmt::format("{}.{:016x}-{}.tmp", path, salt, count.fetch_add(1));
 }
 
 }  // namespace

@@ -1,0 +1,166 @@
+#include "runtime/cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/files.h"
+
+namespace peri::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class CacheTest : public testing::Test {
+ protected:
+  CacheTest() : root(testing::TempDir() + "peri-cache-" + std::to_string(getpid())) {
+    fs::create_directories(root);
+  }
+  ~CacheTest() override { fs::remove_all(root); }
+
+  Cache make(Cache::Layers layers) {
+    return Cache(std::move(layers), [this](const Error& error) { codes.push_back(error.code); });
+  }
+  static void overwrite(const std::string& path, std::string_view text) {
+    std::ofstream(path, std::ios::binary) << text;
+  }
+
+  std::string root;
+  std::vector<std::string> codes;
+};
+
+TEST_F(CacheTest, KeepsEntries) {
+  Cache cache = make({root + "/user", "", ""});
+  EXPECT_EQ(cache.get("key"), std::nullopt);
+  ASSERT_TRUE(cache.put("key", "payload"));
+  ASSERT_TRUE(cache.put("", ""));
+  EXPECT_EQ(cache.get("key"), "payload");
+  EXPECT_EQ(cache.get(""), "");
+  ASSERT_TRUE(cache.put("key", std::string("a\0b", 3)));
+  EXPECT_EQ(make({root + "/user", "", ""}).get("key"), std::string("a\0b", 3));
+  EXPECT_THAT(codes, IsEmpty());
+}
+
+TEST_F(CacheTest, ReadsEveryLayerAndWritesTheUsers) {
+  ASSERT_TRUE(make({root + "/site", "", ""}).put("a", "site"));
+  ASSERT_TRUE(make({root + "/image", "", ""}).put("a", "image"));
+  ASSERT_TRUE(make({root + "/image", "", ""}).put("b", "image"));
+  Cache cache = make({root + "/user", root + "/site", root + "/image"});
+  EXPECT_EQ(cache.get("a"), "site");
+  EXPECT_EQ(cache.get("b"), "image");
+  ASSERT_TRUE(cache.put("b", "user"));
+  EXPECT_EQ(cache.get("b"), "user");
+  EXPECT_EQ(make({root + "/image", "", ""}).get("b"), "image");
+}
+
+TEST_F(CacheTest, DamagedEntriesAreMissesAndReplaced) {
+  Cache cache = make({root, "", ""});
+  ASSERT_TRUE(cache.put("key", "payload"));
+  const std::string path = cache.path_of("key");
+  const std::string good = *read_file(path, 1000);
+  std::vector<std::string> damaged{"", "x", good + "x", "foreign text, much longer than a header"};
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    damaged.push_back(good.substr(0, i));
+    damaged.push_back(good);
+    damaged.back()[i] = static_cast<char>(damaged.back()[i] ^ 1);
+  }
+  for (const std::string& text : damaged) {
+    overwrite(path, text);
+    codes.clear();
+    EXPECT_EQ(cache.get("key"), std::nullopt);
+    EXPECT_THAT(codes, ElementsAre("cache-corrupt"));
+  }
+  ASSERT_TRUE(cache.put("key", "payload"));
+  EXPECT_EQ(cache.get("key"), "payload");
+}
+
+TEST_F(CacheTest, EntriesOfOtherKeysDoNotCount) {
+  Cache cache = make({root, "", ""});
+  ASSERT_TRUE(cache.put("a", "payload"));
+  fs::create_directories(fs::path(cache.path_of("b")).parent_path());
+  fs::rename(cache.path_of("a"), cache.path_of("b"));
+  EXPECT_EQ(cache.get("b"), std::nullopt);
+  EXPECT_THAT(codes, ElementsAre("cache-corrupt"));
+}
+
+TEST_F(CacheTest, FallsThroughToTheNextLayer) {
+  ASSERT_TRUE(make({root + "/site", "", ""}).put("key", "site"));
+  Cache cache = make({root + "/user", root + "/site", ""});
+  ASSERT_TRUE(cache.put("key", "user"));
+  overwrite(cache.path_of("key"), "junk");
+  EXPECT_EQ(cache.get("key"), "site");
+}
+
+TEST_F(CacheTest, OddThingsInTheFolder) {
+  Cache cache = make({root, "", ""});
+  fs::create_directories(cache.path_of("key") + "/sub");
+  EXPECT_EQ(cache.get("key"), std::nullopt);
+  EXPECT_THAT(codes, ElementsAre("cache-unreadable"));
+  ASSERT_TRUE(cache.put("key", "payload"));
+  EXPECT_EQ(cache.get("key"), "payload");
+}
+
+TEST_F(CacheTest, LatchesToReadOnlyWithOneWarning) {
+  overwrite(root + "/file", "");
+  Cache cache = make({root + "/file", "", ""});
+  EXPECT_EQ(cache.get("key"), std::nullopt);
+  codes.clear();
+  EXPECT_EQ(cache.put("key", "payload").error().code, "cache-read-only");
+  EXPECT_EQ(cache.put("other", "payload").error().code, "cache-read-only");
+  EXPECT_THAT(codes, ElementsAre("cache-read-only"));
+  EXPECT_EQ(make({"", "", ""}).put("key", "payload").error().code, "cache-read-only");
+  EXPECT_THAT(codes, ElementsAre("cache-read-only"));
+}
+
+TEST_F(CacheTest, FullDiskLatches) {
+  Cache cache = make({root, "", ""});
+  const std::string path = cache.path_of("key");
+  fs::create_directories(fs::path(path).parent_path());
+  fs::create_symlink("/dev/full", path);
+  EXPECT_EQ(cache.put("key", "payload").error().code, "cache-read-only");
+  EXPECT_THAT(codes, ElementsAre("cache-read-only"));
+}
+
+// Each reader sees one whole payload, and no temporary file stays.
+TEST_F(CacheTest, ConcurrentWritersOfOneKey) {
+  std::vector<pid_t> children;
+  for (int c = 0; c < 3; ++c) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      Cache cache({root, "", ""});
+      for (int i = 0; i < 50; ++i) {
+        if (!cache.put("key", std::string(10000 + static_cast<std::size_t>(c), 'a'))) _exit(1);
+      }
+      _exit(0);
+    }
+    children.push_back(child);
+  }
+  Cache cache = make({root, "", ""});
+  std::thread writer([&] {
+    for (int i = 0; i < 50; ++i) EXPECT_TRUE(cache.put("key", "short"));
+  });
+  for (int i = 0; i < 500; ++i) {
+    const auto payload = cache.get("key");
+    if (payload && payload->size() != 5) EXPECT_GE(payload->size(), 10000U);
+  }
+  writer.join();
+  for (pid_t child : children) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_THAT(codes, IsEmpty());
+  const auto folder = fs::path(cache.path_of("key")).parent_path();
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);
+}
+
+}  // namespace
+}  // namespace peri::runtime
