@@ -113,7 +113,8 @@ llvm::Value* emit_math(llvm::IRBuilder<>& b, const Target& target, MathFn fn, ll
   llvm::IRBuilderBase::FastMathFlagGuard guard(b);
   b.clearFastMathFlags();
   math::Context context{b, target};
-  if (is_double || type->isVectorTy()) return math::emit_vector(context, row, x, y);
+  const bool is_direct = row.unary32 != nullptr && row.unary32 == row.unary64;  // one instruction
+  if (is_double || is_direct || type->isVectorTy()) return math::emit_vector(context, row, x, y);
   llvm::Value* wide = math::emit_vector(context, row, math::widen_scalar(b, x),
                                         y ? math::widen_scalar(b, y) : nullptr);
   return b.CreateExtractElement(wide, u64{0});

@@ -115,6 +115,12 @@ inline F mad(F x, F y, double z) { return mad(x, y, splat(x, z)); }
 inline F mad(F x, double y, F z) { return mad(x, splat(x, y), z); }
 inline F mad(F x, double y, double z) { return mad(x, splat(x, y), splat(x, z)); }
 
+// x * y + z rounded once; the target must have it as an instruction.
+inline F fused(F x, F y, F z) {
+  return {x.c, x.b().CreateIntrinsic(llvm::Intrinsic::fma, {x.type()}, {x.v, y.v, z.v})};
+}
+inline F fused(F x, double y, F z) { return fused(x, splat(x, y), z); }
+
 // One instruction each on x86; where x is NaN the result is x.
 inline F at_least(double low, F x) { return select(splat(x, low) > x, low, x); }
 inline F at_most(double high, F x) { return select(splat(x, high) < x, high, x); }
@@ -146,7 +152,6 @@ inline F to_float(I x, F like) { return {x.c, x.b().CreateSIToFP(x.v, like.type(
 inline I resize(I x, unsigned bits) {
   return {x.c, x.b().CreateSExtOrTrunc(x.v, with_lanes_of(x.type(), x.b().getIntNTy(bits)))};
 }
-inline I arithmetic_shift_right(I x, i64 n) { return {x.c, x.b().CreateAShr(x.v, splat(x, n).v)}; }
 
 // Adding this to |x| < 2^22 (2^51) leaves round(x), to nearest even, in the low bits of the sum.
 inline constexpr double kRounder32 = 0x1.8p23;

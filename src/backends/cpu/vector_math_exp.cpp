@@ -66,7 +66,7 @@ F quotient_of_sum(F n, F e) {
   if (!n.target().has_fma) return to_f32(to_f64(n) / (1.0 + to_f64(e)));
   const F sum = 1.0 + e, lost = e - (sum - 1.0);
   const F inverse = 1.0 / sum, q = n * inverse;
-  return mad(mad(-q, lost, mad(-q, sum, n)), inverse, q);
+  return fused(fused(-q, lost, fused(-q, sum, n)), inverse, q);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 //
 // A helper is a private function of the module, made when first used. It tests all lanes and
 // returns its operand unchanged unless one needs it, so a caller's loop has a call but no branch.
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <limits>
@@ -50,10 +52,7 @@ llvm::GlobalVariable* quarter_turn_table(llvm::Module& module) {
                                   data, kName);
 }
 
-std::string type_name(llvm::Type* type) {
-  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
-  return vector ? "v" + std::to_string(vector->getNumElements()) : "scalar";
-}
+unsigned lanes_of(F x) { return llvm::cast<llvm::FixedVectorType>(x.type())->getNumElements(); }
 
 // The helper of that name, and whether its body must still be written.
 std::pair<llvm::Function*, bool> helper(Context& context, const std::string& name,
@@ -76,7 +75,7 @@ std::pair<llvm::Function*, bool> helper(Context& context, const std::string& nam
   return {function, true};
 }
 
-llvm::Value* any(M m) { return m.type()->isVectorTy() ? m.b().CreateOrReduce(m.v) : m.v; }
+llvm::Value* any(M m) { return m.b().CreateOrReduce(m.v); }
 
 llvm::BasicBlock* add_block(llvm::Function* function, const char* name) {
   return llvm::BasicBlock::Create(function->getContext(), name, function);
@@ -85,7 +84,6 @@ llvm::BasicBlock* add_block(llvm::Function* function, const char* name) {
 F gather(F like, llvm::Value* table, I index) {
   auto* element = like.b().getDoubleTy();
   llvm::Value* at = like.b().CreateGEP(element, table, resize(index, 64).v);
-  if (!like.type()->isVectorTy()) return {like.c, like.b().CreateLoad(element, at)};
   return {like.c, like.b().CreateMaskedGather(like.type(), at, llvm::Align(8))};
 }
 
@@ -165,7 +163,7 @@ void write_large_quotient(llvm::Function* function, const Target& target) {
 Reduced reduce_large_angle(F x, Reduced fast) {
   llvm::Type* types[] = {x.type(), fast.r.type(), fast.k.type()};
   auto* result = llvm::StructType::get(fast.r.type(), fast.k.type());
-  auto [function, is_new] = helper(*x.c, "peri.angle." + type_name(x.type()), result, types);
+  auto [function, is_new] = helper(*x.c, fmt::format("peri.angle.v{}", lanes_of(x)), result, types);
   if (is_new) write_large_angle(function, x.target());
   llvm::Value* both = x.b().CreateCall(function, {x.v, fast.r.v, fast.k.v});
   return {{x.c, x.b().CreateExtractValue(both, 0)}, {x.c, x.b().CreateExtractValue(both, 1)}};
@@ -173,7 +171,7 @@ Reduced reduce_large_angle(F x, Reduced fast) {
 
 F reduce_large_quotient(F x, F y) {
   auto [function, is_new] =
-      helper(*x.c, "peri.quotient." + type_name(x.type()), x.type(), {x.type(), y.type()});
+      helper(*x.c, fmt::format("peri.quotient.v{}", lanes_of(x)), x.type(), {x.type(), y.type()});
   if (is_new) write_large_quotient(function, x.target());
   return {x.c, x.b().CreateCall(function, {x.v, y.v})};
 }

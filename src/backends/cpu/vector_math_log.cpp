@@ -90,8 +90,9 @@ F pow_f32(F x, F y) {
   const F m = from_bits(i - e), s = (m - 1.0) / (m + 1.0);
   const F p = polynomial(s * s, {0.2829021957593233, 0.3199055622129008, 0.412209255471453,
                                  0.5770779423360641, 0.9617966941134357, 2.88539008177785});
-  // The high word of e converts in one instruction, 64-bit integers do not on AVX2.
-  const F whole = to_float(resize(arithmetic_shift_right(e, 52), 32), base);
+  // e >> 52 as a double, by way of the mantissa bits of 2^52: AVX2 converts no 64-bit integers.
+  const I biased = (e + (i64{1023} << 52)) >> 52;
+  const F whole = from_bits(biased | bits(splat(base, 0x1p52))) - (0x1p52 + 1023);
   F log2 = mad(s, p, whole);
   log2 = select(base < kInfinity, log2, base);  // infinity and NaN
   log2 = select(base == 0.0, -kInfinity, log2);

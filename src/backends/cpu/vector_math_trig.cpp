@@ -25,7 +25,7 @@ F take_off_wide(F x, F n) { return mad(n, -kHalfPiWideRest, mad(n, -kHalfPiWide,
 // products are not rounded, and where there are none double has the room.
 F take_off(F x, F n) {
   if (!x.target().has_fma) return to_f32(take_off_wide(to_f64(x), to_f64(n)));
-  return mad(n, -kHalfPiRest2, mad(n, -kHalfPiRest, mad(n, -kHalfPi, x)));
+  return fused(n, -kHalfPiRest2, fused(n, -kHalfPiRest, fused(n, -kHalfPi, x)));
 }
 
 // x = k pi / 2 + r with |r| <= pi / 4.

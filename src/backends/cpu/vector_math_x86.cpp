@@ -8,10 +8,7 @@ namespace {
 
 constexpr unsigned kMaxLanes = 16;
 
-unsigned lanes_of(F x) {
-  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(x.type());
-  return vector ? vector->getNumElements() : 1;
-}
+unsigned lanes_of(F x) { return llvm::cast<llvm::FixedVectorType>(x.type())->getNumElements(); }
 
 llvm::Value* all_lanes(llvm::IRBuilder<>& b, unsigned lanes) {
   return llvm::ConstantInt::getAllOnesValue(b.getIntNTy(lanes == 16 ? 16 : 8));
