@@ -187,6 +187,7 @@ class Builder {
            std::vector<GraphId> regions = {});
 
   void set_span(diag::Span span) { span_ = span; }
+  void set_graph(GraphId graph) { graph_ = graph; }
   GraphId graph() const { return graph_; }
   Kernel& kernel() { return kernel_; }
 

@@ -1,5 +1,6 @@
-// The host program: what runs in C++ on every call of a specialised kernel. Sizes, allocations, views,
-// checks, launches and the returned values; a linear list over tensor slots and host scalars.
+// The host program: what runs in C++ on every call of a specialised kernel. Sizes, allocations,
+// views, checks, launches and the returned values; a linear list over tensor slots and host
+// scalars.
 #pragma once
 
 #include <memory>
@@ -27,12 +28,12 @@ struct Slot {
 struct HostOp {
   enum class Kind : u8 { Alloc, Check, Launch, Copy };
   Kind kind;
-  i64 slot = -1;    // Alloc, Copy (destination)
-  i64 source = -1;  // Copy
-  Sym fill;         // Alloc: value of every element, or none
-  Sym condition;    // Check
-  std::string text; // Check: the message if it fails
-  i64 root = -1;    // Launch
+  i64 slot = -1;     // Alloc, Copy (destination)
+  i64 source = -1;   // Copy
+  Sym fill;          // Alloc: value of every element, or none
+  Sym condition;     // Check
+  std::string text;  // Check: the message if it fails
+  i64 root = -1;     // Launch
   diag::Span span;
 };
 
