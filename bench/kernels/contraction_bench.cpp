@@ -3,6 +3,8 @@
 //   contraction_bench                           the table of bars
 //   contraction_bench --shape 37x129x65         one shape, m x k x n, instead
 //   contraction_bench --type bf16 --level x86-64-v3 --seconds 2
+//   contraction_bench --clock cpu               CPU instead of wall time, on a busy machine
+//   contraction_bench --plan "6x2 unroll 4, mc 96, pack b"    adds a contender with this plan
 //   contraction_bench --search 60               compares the default plan with the best one that a
 //                                               random search of so many seconds per shape finds
 #include <cblas.h>
@@ -33,6 +35,7 @@ struct Options {
   std::string level = "host";
   std::optional<Dtype> type;
   std::vector<std::string> shapes;
+  std::vector<ContractionPlan> plans;
   double seconds = 1;
   double search_seconds = 0;
 };
@@ -130,6 +133,7 @@ class Bench {
 void print_row(const Bench& bench, const std::vector<Timing>& timings, double peak) {
   fmt::print("{:<20}", bench.name());
   for (const Timing& t : timings) {
+    if (timings.size() > 3) fmt::print("\n   ");
     fmt::print("  {} {:.2f}/{:.2f} us {:.1f} GF", t.name, t.min() * 1e6, t.median() * 1e6,
                bench.flops() / t.min() * 1e-9);
     if (&t != &timings[0]) fmt::print(" (x{:.3f})", speedup(timings[0], t));
@@ -138,16 +142,22 @@ void print_row(const Bench& bench, const std::vector<Timing>& timings, double pe
   std::fflush(stdout);
 }
 
-void compare(const Problem& problem, const Target& target, double peak, double seconds) {
+void compare(const Problem& problem, const Target& target, double peak, const Options& options) {
   const Bench bench(problem, target);
   const ContractionPlan plan = cpu::default_contraction(bench.shape(), target);
   std::vector<Contender> contenders = {bench.ours("ours", plan)};
+  for (const ContractionPlan& other : options.plans) {
+    const ContractionPlan legal = cpu::legalize(other, bench.shape(), target);
+    contenders.push_back(bench.ours("[" + print(legal) + "]", legal));
+  }
   if (problem.type == Dtype::F32) {
     contenders.push_back(bench.onednn());
     contenders.push_back(bench.openblas());
   }
-  print_row(bench, interleave(contenders, seconds), peak);
-  fmt::print("  {}\n", print(plan));
+  print_row(bench, interleave(contenders, options.seconds), peak);
+  const double begin = now();
+  bench.ours("again", plan);
+  fmt::print("  {}; compiled in {:.1f} ms\n", print(plan), (now() - begin) * 1e3);
 }
 
 ContractionPlan mutate(ContractionPlan plan, const cpu::ContractionChoices& choices,
@@ -162,7 +172,7 @@ ContractionPlan mutate(ContractionPlan plan, const cpu::ContractionChoices& choi
   pick(choices.mc, plan.mc);
   pick(choices.nc, plan.nc);
   pick(choices.kc, plan.kc);
-  pick(choices.prefetch, plan.prefetch);
+  pick(choices.prefetch_a, plan.prefetch_a);
   pick(choices.pack_a, plan.pack_a);
   pick(choices.pack_b, plan.pack_b);
   pick(choices.columns_outer, plan.columns_outer);
@@ -179,9 +189,9 @@ void search(const Problem& problem, const Target& target, double budget) {
   ContractionPlan best = first;
   Contender incumbent = bench.ours("best", best);
   std::mt19937 random(3);
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = now();
   i64 tried = 0;
-  while (std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() < budget) {
+  while (now() - begin < budget) {
     const ContractionPlan plan =
         cpu::legalize(mutate(best, choices, random), bench.shape(), target);
     if (plan == best) continue;
@@ -232,6 +242,12 @@ Options parse(int argc, char** argv) {
       if (!options.type) usage(value);
     } else if (key == "--shape") {
       options.shapes.push_back(value);
+    } else if (key == "--clock") {
+      use_cpu_time = value == "cpu";
+    } else if (key == "--plan") {
+      auto plan = cpu::parse_contraction_plan(value);
+      if (!plan) usage(value);
+      options.plans.push_back(*plan);
     } else if (key == "--seconds") {
       options.seconds = std::atof(value.c_str());
     } else if (key == "--search") {
@@ -272,7 +288,7 @@ int run(const Options& options) {
     if (options.search_seconds > 0) {
       search(problem, *target, options.search_seconds);
     } else {
-      compare(problem, *target, *peak, options.seconds);
+      compare(problem, *target, *peak, options);
     }
   }
   return 0;

@@ -2,8 +2,9 @@
 // meanwhile hits all of them alike.
 #pragma once
 
+#include <time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -30,11 +31,19 @@ struct Timing {
   }
 };
 
+// Count the thread's CPU time instead of wall time: for one-thread work on a busy machine.
+inline bool use_cpu_time = false;
+
+inline double now() {
+  timespec time;
+  clock_gettime(use_cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 inline double seconds_of(const std::function<void()>& run, i64 repeats) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
+  const double begin = now();
   for (i64 i = 0; i < repeats; ++i) run();
-  return std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(repeats);
+  return (now() - begin) / static_cast<double>(repeats);
 }
 
 // The median over the rounds of base's time over ours: above 1 where we are faster.

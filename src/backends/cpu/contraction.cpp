@@ -36,6 +36,8 @@ Facts facts_of(const ContractionPlan& plan, const ContractionShape& shape, const
 
 namespace {
 
+constexpr i64 kMaxCopiedColumns = 16;
+
 i64 round_up(i64 value, i64 to) { return (value + to - 1) / to * to; }
 
 // Vector registers that a tile takes: sums, a row of B, and a broadcast element of A; a target
@@ -71,11 +73,12 @@ bool parse_part(std::string_view part, ContractionPlan& plan) {
   if (word == "mc") return plan.mc = number, true;
   if (word == "nc") return plan.nc = number, true;
   if (word == "kc") return plan.kc = number, true;
-  if (word == "prefetch") return plan.prefetch = number, true;
   if (text == "pack a") return plan.pack_a = true;
   if (text == "pack b") return plan.pack_b = true;
   if (text == "pairs") return plan.pairs = true;
-  if (text == "along k") return plan.along_k = true;
+  if (text == "prefetch a") return plan.prefetch_a = true;
+  if (text == "along k all") return plan.along_k = kAllColumns, true;
+  if (std::sscanf(text.c_str(), "along k %ld", &x) == 1) return plan.along_k = x, true;
   if (text == "columns outer") return plan.columns_outer = true;
   if (text == "rows outer") return plan.columns_outer = false, true;
   return false;
@@ -91,6 +94,14 @@ void limit_block(i64& block, i64 multiple, i64 all) {
   if (all != kDynamic && block >= all) block = 0;
 }
 
+// Vectors along k need A's rows contiguous. Columns of B that are not are copied, so must be few.
+i64 legal_along_k(i64 columns, const ContractionShape& shape) {
+  if (columns <= 0 || shape.a_stride_k != 1) return 0;
+  if (shape.n == kDynamic) return columns >= kAllColumns && shape.b_stride_k == 1 ? kAllColumns : 0;
+  if (columns >= shape.n) columns = kAllColumns;
+  return shape.b_stride_k == 1 || std::min(columns, shape.n) <= kMaxCopiedColumns ? columns : 0;
+}
+
 }  // namespace
 
 std::string print(const ContractionPlan& plan) {
@@ -101,8 +112,9 @@ std::string print(const ContractionPlan& plan) {
   if (plan.pack_b) text += ", pack b";
   text += plan.columns_outer ? ", columns outer" : ", rows outer";
   if (plan.pairs) text += ", pairs";
-  if (plan.along_k) text += ", along k";
-  if (plan.prefetch != 0) text += fmt::format(", prefetch {}", plan.prefetch);
+  if (plan.prefetch_a) text += ", prefetch a";
+  if (plan.along_k >= kAllColumns) return text + ", along k all";
+  if (plan.along_k > 0) text += fmt::format(", along k {}", plan.along_k);
   return text;
 }
 
@@ -129,14 +141,13 @@ ContractionPlan legalize(ContractionPlan plan, const ContractionShape& shape,
     (plan.mr > 1 ? plan.mr : plan.nr_vectors) -= 1;
   }
   plan.k_unroll = std::clamp<i64>(plan.k_unroll, 1, 16);
-  plan.prefetch = std::clamp<i64>(plan.prefetch, 0, 256);
   plan.pack_a = plan.pack_a || needs_packed_a(plan, shape);
   plan.pack_b = plan.pack_b || needs_packed_b(plan, shape, target);
   limit_block(plan.mc, plan.mr, shape.m);
   limit_block(plan.nc, plan.nr_vectors * lanes, shape.n);
   limit_block(plan.kc, plan.k_unroll * (plan.pairs ? 2 : 1), shape.k);
   if (!shape.c_is_memory) plan.kc = 0;
-  plan.along_k = false;
+  plan.along_k = legal_along_k(plan.along_k, shape);
   return plan;
 }
 
@@ -157,6 +168,10 @@ i64 scratch_bytes(const ContractionPlan& plan, const ContractionShape& shape,
   }
   if (plan.pack_b) {
     bytes += columns * round_up(k, facts.lanes * facts.step_k) * facts.unit_bytes / facts.step_k;
+  }
+  if (plan.along_k > 0 && shape.b_stride_k != 1) {
+    const i64 line = round_up(shape.k * facts.unit_bytes, 64) + contraction::kRowPadding;
+    bytes = std::max(bytes, std::min(plan.along_k, shape.n) * line);
   }
   return bytes;
 }

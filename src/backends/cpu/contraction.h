@@ -52,6 +52,8 @@ struct ContractionShape {
   bool c_is_memory = true;  // operands.c holds sums of type `acc`, so that k can be split
 };
 
+inline constexpr i64 kAllColumns = i64{1} << 40;
+
 // How to run one. Zero means "all of it" for mc, nc and kc.
 struct ContractionPlan {
   i64 mr = 8;                 // rows of a register tile
@@ -64,8 +66,8 @@ struct ContractionPlan {
   bool pack_b = false;        // copy (and convert, transpose) B's block into scratch
   bool columns_outer = true;  // one column panel meets all row tiles, then the next panel
   bool pairs = false;         // two steps of k per instruction (AVX-512 BF16, integer multiply-add)
-  bool along_k = false;       // vectors run along k: for few columns
-  i64 prefetch = 0;           // steps of k ahead that B is prefetched; 0 = not
+  bool prefetch_a = false;    // ask for the next tile's rows of A while working on this one's
+  i64 along_k = 0;  // so many last columns get vectors that run along k; kAllColumns = all
 
   bool operator==(const ContractionPlan&) const = default;
 };
@@ -84,8 +86,8 @@ ContractionPlan default_contraction(const ContractionShape& shape, const Target&
 // The values of each knob that are worth trying; any combination is made legal by legalize().
 struct ContractionChoices {
   std::vector<std::pair<i64, i64>> tiles;  // {mr, nr_vectors}
-  std::vector<i64> k_unroll, mc, nc, kc, prefetch;
-  std::vector<bool> pack_a, pack_b, columns_outer, pairs, along_k;
+  std::vector<i64> k_unroll, mc, nc, kc, along_k;
+  std::vector<bool> pack_a, pack_b, columns_outer, pairs, prefetch_a;
 };
 ContractionChoices contraction_choices(const ContractionShape& shape, const Target& target);
 

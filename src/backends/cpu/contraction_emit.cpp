@@ -26,7 +26,7 @@ class Nest {
        const ContractionEpilogue& epilogue)
       : e_(builder, shape, plan, target), operands_(operands), epilogue_(epilogue) {
     m_ = known(shape.m, operands.m);
-    n_ = known(shape.n, operands.n);
+    all_columns_ = known(shape.n, operands.n);
     k_ = known(shape.k, operands.k);
     const i64 a_bytes = size_of(shape.a);
     const i64 b_bytes = size_of(shape.b);
@@ -34,12 +34,18 @@ class Nest {
     a_stride_k_ = e_.mul(known(shape.a_stride_k, operands.a_stride_k), a_bytes);
     b_stride_k_ = e_.mul(known(shape.b_stride_k, operands.b_stride_k), b_bytes);
     b_stride_n_ = e_.mul(known(shape.b_stride_n, operands.b_stride_n), b_bytes);
+    n_ = plan.along_k >= kAllColumns ? e_.constant(0)
+                                     : e_.add(all_columns_, e_.constant(-plan.along_k));
   }
 
   void run() {
     Value* zero = e_.constant(0);
     Value* none = e_.b.CreateICmpSLE(k_, zero);
-    emit_if_else(e_.b, none, [&] { empty_sums(); }, [&] { blocks(); });
+    auto sums = [&] {
+      if (e_.plan.along_k > 0) dots();
+      blocks();
+    };
+    emit_if_else(e_.b, none, [&] { empty_sums(); }, sums);
   }
 
  private:
@@ -138,11 +144,11 @@ class Nest {
   void tiles(const Block& block) {
     if (e_.plan.columns_outer) {
       for_column_tiles(block, [&](Value* column, const std::vector<ColumnVector>& vectors) {
-        for_row_tiles(block,
+        for_row_tiles(block, e_.plan.mr,
                       [&](Value* row, i64 rows) { tile(block, row, rows, column, vectors); });
       });
     } else {
-      for_row_tiles(block, [&](Value* row, i64 rows) {
+      for_row_tiles(block, e_.plan.mr, [&](Value* row, i64 rows) {
         for_column_tiles(block, [&](Value* column, const std::vector<ColumnVector>& vectors) {
           tile(block, row, rows, column, vectors);
         });
@@ -153,8 +159,7 @@ class Nest {
   // body(first row in the block, rows): whole tiles, then the rest exactly. How many rows the rest
   // has follows from m if that is known, since blocks are whole tiles; else powers of two cover it.
   template <class Body>
-  void for_row_tiles(const Block& block, Body body) {
-    const i64 mr = e_.plan.mr;
+  void for_row_tiles(const Block& block, i64 mr, Body body) {
     Value* whole = e_.mul(e_.b.CreateUDiv(block.rows, e_.constant(mr)), mr);
     emit_for(e_.b, e_.constant(0), whole, e_.constant(mr), [&](Value* row) { body(row, mr); });
     if (auto m = constant_of(m_)) {
@@ -218,13 +223,19 @@ class Nest {
         .a_view = &block.a,
         .b_view = &block.b,
         .k = block.depth,
-        .unroll = e_.plan.k_unroll,
+        .unroll = unroll_of(rows, static_cast<i64>(vectors.size())),
     };
     Value* first_row = e_.add(block.row, row);
     Value* first_column = e_.add(block.column, column);
     std::vector<Value*> acc = initial(block, rows, vectors, first_row, first_column);
     emit_tile(e_, tile, acc);
-    finish(block, rows, vectors, first_row, first_column, acc);
+    finish_block(block, rows, vectors, first_row, first_column, acc);
+  }
+
+  // Tails run seldom: little code for them is worth more than the last cycle.
+  i64 unroll_of(i64 rows, i64 vectors) const {
+    const bool whole = rows == e_.plan.mr && vectors == e_.plan.nr_vectors;
+    return whole ? e_.plan.k_unroll : std::min<i64>(e_.plan.k_unroll, 2);
   }
 
   Value* c_address(Value* row, Value* column) const {
@@ -280,28 +291,91 @@ class Nest {
   }
 
   // The last block of k hands the sums to the epilogue; others leave them in C.
-  void finish(const Block& block, i64 rows, const std::vector<ColumnVector>& vectors, Value* row,
-              Value* column, const std::vector<Value*>& acc) {
-    auto store = [&] {
-      for_results(rows, vectors, row, column,
-                  [&](u64 i, Value* r, Value* c, const ColumnVector& v) {
-                    e_.store(acc[i], c_address(r, c), v.mask);
-                  });
-    };
-    auto last = [&] {
-      for_results(rows, vectors, row, column,
-                  [&](u64 i, Value* r, Value* c, const ColumnVector& v) {
-                    epilogue_(e_.b, {acc[i], r, c, v.mask, v.lanes});
-                  });
-    };
-    if (!epilogue_) {
-      store();
-    } else if (e_.plan.kc == 0) {
-      last();
-    } else {
-      Value* end = e_.add(block.k, block.depth);
-      emit_if_else(e_.b, e_.b.CreateICmpSGE(end, k_), last, store);
+  void finish_block(const Block& block, i64 rows, const std::vector<ColumnVector>& vectors,
+                    Value* row, Value* column, const std::vector<Value*>& acc) {
+    if (e_.plan.kc == 0 || !epilogue_) {
+      finish(acc, rows, vectors, row, column);
+      return;
     }
+    Value* is_last = e_.b.CreateICmpSGE(e_.add(block.k, block.depth), k_);
+    emit_if_else(
+        e_.b, is_last, [&] { finish(acc, rows, vectors, row, column); },
+        [&] { store_sums(acc, rows, vectors, row, column); });
+  }
+
+  void finish(const std::vector<Value*>& acc, i64 rows, const std::vector<ColumnVector>& vectors,
+              Value* row, Value* column) {
+    if (!epilogue_) {
+      store_sums(acc, rows, vectors, row, column);
+      return;
+    }
+    for_results(rows, vectors, row, column, [&](u64 i, Value* r, Value* c, const ColumnVector& v) {
+      epilogue_(e_.b, {acc[i], r, c, v.mask, v.lanes});
+    });
+  }
+
+  void store_sums(const std::vector<Value*>& acc, i64 rows,
+                  const std::vector<ColumnVector>& vectors, Value* row, Value* column) {
+    for_results(rows, vectors, row, column, [&](u64 i, Value* r, Value* c, const ColumnVector& v) {
+      e_.store(acc[i], c_address(r, c), v.mask);
+    });
+  }
+
+  // The last columns, with vectors along k.
+  void dots() {
+    ContractionPlan plan = e_.plan;
+    plan.pairs = false;
+    const Emitter e(e_.b, e_.shape, plan, e_.target);
+    Value* columns = e.b.CreateSub(all_columns_, n_);
+    Lines lines{e.offset(operands_.b, e.mul(n_, b_stride_n_)),
+                columns,
+                k_,
+                b_stride_n_,
+                b_stride_k_,
+                e.shape.b};
+    if (e.shape.b_stride_k != 1) {
+      Value* stride = packed_line_stride(e, k_);
+      emit_pack_lines(e, lines, operands_.scratch, stride);
+      lines.base = operands_.scratch;
+      lines.outer_stride = stride;
+      lines.dtype = e.shape.acc;
+    }
+    const i64 width = dot_columns(e.facts);
+    Value* whole = e.mul(e.b.CreateUDiv(columns, e.constant(width)), width);
+    emit_for(e.b, e.constant(0), whole, e.constant(width),
+             [&](Value* column) { dot_column(e, lines, column, width); });
+    if (auto known = constant_of(columns)) {
+      if (*known % width != 0) dot_column(e, lines, whole, *known % width);
+      return;
+    }
+    emit_for(e.b, whole, columns, e.constant(1),
+             [&](Value* column) { dot_column(e, lines, column, 1); });
+  }
+
+  // All rows of up to dot_columns() columns.
+  void dot_column(const Emitter& e, const Lines& lines, Value* column, i64 columns) {
+    Block block{.row = e.constant(0), .k = e.constant(0), .rows = m_};
+    const i64 lanes = dot_columns(e.facts);
+    const std::vector<ColumnVector> vectors{{0, lanes, e.mask_below(e.constant(columns), lanes)}};
+    i64 mr = e.target.vector_registers / (columns > 2 ? 8 : 4);
+    if (auto m = constant_of(m_)) mr = std::min(mr, *m);
+    for_row_tiles(block, mr, [&](Value* row, i64 rows) {
+      std::vector<Value*> sums =
+          emit_dot_tile(e, {.rows = rows,
+                            .columns = columns,
+                            .a = e.offset(operands_.a, e.mul(row, a_stride_m_)),
+                            .a_stride = a_stride_m_,
+                            .b = e.offset(lines.base, e.mul(column, lines.outer_stride)),
+                            .b_stride = lines.outer_stride,
+                            .b_type = lines.dtype,
+                            .k = k_});
+      Value* first_column = e.add(n_, column);
+      if (e.shape.accumulate) {
+        std::vector<Value*> before = initial(block, rows, vectors, row, first_column);
+        for (size_t i = 0; i < sums.size(); ++i) sums[i] = e.plus(sums[i], before[i]);
+      }
+      finish(sums, rows, vectors, row, first_column);
+    });
   }
 
   // k == 0: every sum is zero, or what C holds.
@@ -310,12 +384,12 @@ class Nest {
                 .column = e_.constant(0),
                 .k = e_.constant(0),
                 .rows = m_,
-                .columns = n_,
+                .columns = all_columns_,
                 .depth = k_};
     for_column_tiles(block, [&](Value* column, const std::vector<ColumnVector>& vectors) {
       emit_for(e_.b, e_.constant(0), m_, e_.constant(1), [&](Value* row) {
         std::vector<Value*> acc = initial(block, 1, vectors, row, column);
-        finish(block, 1, vectors, row, column, acc);
+        finish(acc, 1, vectors, row, column);
       });
     });
   }
@@ -324,7 +398,8 @@ class Nest {
   const ContractionOperands& operands_;
   const ContractionEpilogue& epilogue_;
   Value* m_;
-  Value* n_;
+  Value* n_;  // columns of the blocks; those along k come behind them
+  Value* all_columns_;
   Value* k_;
   Value* a_stride_m_;
   Value* a_stride_k_;

@@ -80,6 +80,7 @@ class Emitter {
   // 1 in lanes below `count`; null if that is all of them.
   Value* mask_below(Value* count, i64 lanes) const;
 
+  Value* plus(Value* x, Value* y) const;
   // acc += a * b of one step, for vectors of units.
   Value* multiply_add(Value* a, Value* b, Value* acc) const;
 };
@@ -136,6 +137,22 @@ struct RegisterTile {
   Value* k;  // elements
   i64 unroll;
 };
+
+// Columns whose vectors run along k: for few columns, or where B's columns are contiguous in k.
+struct DotTile {
+  i64 rows;
+  i64 columns;  // at most dot_columns()
+  Value* a;     // address of the first row
+  Value* a_stride;
+  Value* b;  // address of the first column; k contiguous
+  Value* b_stride;
+  Dtype b_type;
+  Value* k;
+};
+// Columns of a result vector of dots.
+i64 dot_columns(const Facts& facts);
+// The sums of a tile, a vector of dot_columns() lanes for each row.
+std::vector<Value*> emit_dot_tile(const Emitter& e, const DotTile& tile);
 
 // sum over k of A * B for a register tile, starting from `acc` (row-major vectors), in place.
 void emit_tile(const Emitter& e, const RegisterTile& tile, std::vector<Value*>& acc);

@@ -23,10 +23,9 @@ ContractionChoices contraction_choices(const ContractionShape& shape, const Targ
   choices.mc = {0, 32, 64, 96, 128, 256, 512};
   choices.nc = {0, 256, 512, 1024, 2048};
   choices.kc = {0, 4, 8, 128, 192, 256, 384, 512, 768, 1024};
-  choices.prefetch = {0, 4, 8, 16};
-  choices.pack_a = choices.pack_b = choices.columns_outer = {false, true};
+  choices.along_k = {0, 1, 4, kAllColumns};
+  choices.pack_a = choices.pack_b = choices.columns_outer = choices.prefetch_a = {false, true};
   choices.pairs = {contraction::can_pair(shape, target)};
-  choices.along_k = {false};
   return choices;
 }
 

@@ -209,12 +209,12 @@ ContractionPlan random_plan(std::mt19937& random, const ContractionShape& shape,
   plan.mc = pick(random, choices.mc);
   plan.nc = pick(random, {0, 0, 32, 64});
   plan.kc = pick(random, {0, 0, 8, 16, 48, 128});
-  plan.prefetch = pick(random, choices.prefetch);
   plan.pack_a = random() % 2;
   plan.pack_b = random() % 2;
   plan.columns_outer = random() % 2;
   plan.pairs = random() % 4 != 0;
-  plan.along_k = random() % 4 == 0;
+  plan.along_k = pick(random, choices.along_k);
+  plan.prefetch_a = random() % 2;
   return plan;
 }
 
@@ -224,7 +224,7 @@ TEST_P(Contraction, EqualsAPlainLoop) {
   const auto& [level, dtype] = GetParam();
   const Target target = *target_for(level);
   std::mt19937 random(static_cast<u32>(dtype) + 100 * static_cast<u32>(level.size()));
-  const int rounds = target.is_host_runnable ? 60 : 8;
+  const int rounds = target.is_host_runnable ? 16 : 3;
   for (int round = 0; round < rounds && !HasFailure(); ++round) {
     Case c{.shape = random_shape(random), .plan = {}};
     c.shape.a = c.shape.b = dtype;
@@ -261,7 +261,7 @@ TEST(ContractionPlan, PrintsAndParses) {
 TEST(ContractionValues, InfTimesZeroIsNanExactlyWhereItShouldBe) {
   const Target target = *target_for("host");
   std::mt19937 random(7);
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 16; ++round) {
     Case c{.shape = random_shape(random), .plan = {}};
     c.plan = random_plan(random, c.shape, target);
     Operands with = make_operands(c.shape, random);

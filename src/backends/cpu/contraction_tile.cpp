@@ -92,7 +92,7 @@ class TileEmitter {
   }
 
   void emit_steps(i64 count) {
-    if (count > 1) prefetch_next_rows(count);
+    if (e_.plan.prefetch_a && count > 1) prefetch_next_rows(count);
     for (i64 u = 0; u < count; ++u) {
       std::vector<Value*> columns = load_b(e_.offset(b_, e_.mul(tile_.b_view->step, u)));
       Value* a = e_.offset(a_, e_.mul(tile_.a_view->step, u));
@@ -155,14 +155,14 @@ class TileEmitter {
     return vectors;
   }
 
-  // Rows of the tile below, which comes next: each line of theirs is asked for while this one is used.
-  void prefetch_next_rows(i64 count) const {
-    if (e_.plan.prefetch == 0) return;
+  // The rows below come next: asks for their lines, at the distance of this tile's height, to be in
+  // L2 by then. Hardware does not foresee them, since rows lie on pages of their own.
+  void prefetch_next_rows(i64 steps) const {
     for (i64 r = 0; r < tile_.rows; ++r) {
       Value* row = e_.mul(tile_.a_view->stride, tile_.rows + r);
-      Value* ahead = e_.offset(e_.offset(a_, row), e_.mul(tile_.a_view->step, count));
+      Value* ahead = e_.offset(e_.offset(a_, row), e_.mul(tile_.a_view->step, steps));
       e_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {ahead->getType()},
-                           {ahead, e_.b.getInt32(0), e_.b.getInt32(static_cast<u32>(e_.plan.prefetch)), e_.b.getInt32(1)});
+                           {ahead, e_.b.getInt32(0), e_.b.getInt32(2), e_.b.getInt32(1)});
     }
   }
 

@@ -110,6 +110,10 @@ Value* Emitter::mask_below(Value* count, i64 lanes) const {
                          llvm::ConstantVector::get(iota));
 }
 
+Value* Emitter::plus(Value* x, Value* y) const {
+  return is_float(shape.acc) ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+}
+
 Value* Emitter::multiply_add(Value* a, Value* bv, Value* acc) const {
   const i64 lanes = llvm::cast<llvm::FixedVectorType>(acc->getType())->getNumElements();
   if (facts.kind == StepKind::Bf16Pair) {
