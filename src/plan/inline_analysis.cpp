@@ -1,4 +1,7 @@
+#include <cmath>
 #include <functional>
+
+#include "analysis/memory_effects.h"
 
 #include "plan/planner.h"
 
@@ -40,7 +43,7 @@ void for_each_subscript(const Kernel& kernel, const Op& op, const SubscriptVisit
 InlineAnalysis::InlineAnalysis(const Kernel& kernel, const Axes& axes, i64 limit)
     : kernel_(kernel), axes_(axes), limit_(limit), cost_(kernel.ops.size(), -1) {
   for (const Op& op : kernel.ops) {
-    if (op.code == OpCode::Store) written_bases_.insert(kernel[op.attrs.tensor].base);
+    if (op.code == OpCode::Store) written_storages_.insert(analysis::storage_of(kernel, op.attrs.tensor));
   }
   // Graphs list their ops in order and nested graphs come with their op, so definitions are seen first.
   std::function<void(ir::GraphId)> visit = [&](ir::GraphId graph) {
@@ -53,7 +56,7 @@ InlineAnalysis::InlineAnalysis(const Kernel& kernel, const Axes& axes, i64 limit
 }
 
 bool InlineAnalysis::is_written(ir::TensorId tensor) const {
-  return written_bases_.contains(kernel_[tensor].base);
+  return written_storages_.contains(analysis::storage_of(kernel_, tensor));
 }
 
 bool InlineAnalysis::is_inline(ValueId value) const {
@@ -135,12 +138,18 @@ void InlineAnalysis::collect_reads(ValueId value, const std::vector<AxisId>& coo
   });
 }
 
-void InlineAnalysis::for_each_access(ValueId value, const std::vector<AxisId>& coordinates,
-                                     const AccessVisitor& visit) const {
+void InlineAnalysis::for_each_load(ValueId value, const std::vector<AxisId>& coordinates,
+                                   const LoadVisitor& visit) const {
   walk(value, coordinates, [&](ValueId v, const std::vector<AxisId>& c) {
     ir::OpId def = kernel_[v].def;
-    if (!def || kernel_[def].code != OpCode::Load) return;
-    const Op& op = kernel_[def];
+    if (def && is_inline(v) && kernel_[def].code == OpCode::Load) visit(def, c);
+  });
+}
+
+void InlineAnalysis::for_each_access(ValueId value, const std::vector<AxisId>& coordinates,
+                                     const AccessVisitor& visit) const {
+  for_each_load(value, coordinates, [&](ir::OpId load, const std::vector<AxisId>& c) {
+    const Op& op = kernel_[load];
     for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
       if (rank == 1 && index.kind != ir::Index::Kind::Gather) visit(op.attrs.tensor, dim, c[at]);
     });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "analysis/memory_effects.h"
 #include "base/bug.h"
 #include "plan/planner.h"
 
@@ -59,6 +60,9 @@ class Planner {
     for (i64 r = 0; r < static_cast<i64>(kernel_.roots.size()); ++r) plan_root(r);
     place_values();
     for (i64 n = 0; n < static_cast<i64>(plan_.nodes.size()); ++n) finish_loop(NodeId(n));
+    if (plan_.prefetch_rows) {
+      for (Node& node : plan_.nodes) place_prefetches(node);
+    }
     for (RootPlan& root : plan_.roots) fuse_epilogues(root.body);
     return std::move(plan_);
   }
@@ -86,7 +90,7 @@ class Planner {
       plan_.block_sizes.push_back(plan_.resolve(block.size));
     }
     plan_.vector_unroll = config_.value("vector_unroll", i64{0});
-    plan_.prefetch_bytes = config_.value("prefetch_bytes", i64{0});
+    plan_.prefetch_rows = config_.value("prefetch_rows", false);
     plan_.streaming_stores = config_.value("streaming_stores", false);
   }
 
@@ -454,7 +458,10 @@ class Planner {
     for (const Access& other : accesses_) {
       const Op& earlier = kernel_[other.op];
       if (!store && !other.store) continue;
-      if (kernel_[earlier.attrs.tensor].base != kernel_[op.attrs.tensor].base) continue;
+      if (analysis::storage_of(kernel_, earlier.attrs.tensor) !=
+          analysis::storage_of(kernel_, op.attrs.tensor)) {
+        continue;
+      }
       work.before.push_back(other.work);
       work.before_axes.push_back(same_elements(earlier, op) ? work.axes : std::vector<AxisId>{});
     }
@@ -687,8 +694,48 @@ class Planner {
     Sym extent = plan_.extent(node.axis);
     node.vector = innermost && !extent.is_int(1);
     if (!node.vector) return;
-    i64 automatic = heavy ? 2 : (node.reductions.empty() ? 2 : 4);
+    i64 automatic = heavy || !node.reductions.empty() ? 4 : 2;
     node.unroll = plan_.vector_unroll > 0 ? plan_.vector_unroll : automatic;
+  }
+
+  // A row loop makes several passes over its row. The first one waits for memory and the heaviest other
+  // one for arithmetic, so the latter fetches what the former will read of the next row.
+  void place_prefetches(Node& row) {
+    if (row.kind != Node::Kind::Loop || row.vector) return;
+    std::vector<NodeId> passes;
+    for (NodeId child : row.body) {
+      if (plan_[child].kind == Node::Kind::Loop && plan_[child].vector) passes.push_back(child);
+    }
+    if (passes.size() < 2) return;
+    NodeId heaviest = *std::max_element(passes.begin() + 1, passes.end(), [&](NodeId a, NodeId b) {
+      return pass_weight(plan_[a]) < pass_weight(plan_[b]);
+    });
+    Node& to = plan_[heaviest];
+    if (plan_[passes[0]].axis != to.axis) return;
+    to.ahead = row.axis;
+    for (NodeId child : plan_[passes[0]].body) {
+      const Node& node = plan_[child];
+      if (node.kind != Node::Kind::Compute || kernel_[node.op].code == OpCode::Store) continue;
+      for (ValueId operand : kernel_[node.op].operands) {
+        inline_.for_each_load(operand, plan_.axes.of(operand), [&](OpId load, const auto& axes) {
+          bool whole = std::count(axes.begin(), axes.end(), row.axis) == 1 &&
+                       std::count(axes.begin(), axes.end(), to.axis) == 1;
+          if (whole && std::ranges::find(to.prefetches, load) == to.prefetches.end()) {
+            to.prefetches.push_back(load);
+          }
+        });
+      }
+    }
+  }
+
+  i64 pass_weight(const Node& pass) const {
+    i64 weight = 0;
+    for (NodeId child : pass.body) {
+      const Node& node = plan_[child];
+      if (node.kind != Node::Kind::Compute) continue;
+      weight += ir::info(kernel_[node.op].code).has(ir::Transcendental) ? 8 : 1;
+    }
+    return weight;
   }
 
   // A dot followed by loops that only map its result element by element runs them on its registers.

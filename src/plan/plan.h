@@ -72,6 +72,8 @@ struct Node {
   std::vector<NodeId> orelse;
   std::vector<ir::OpId> reductions;         // Loop: accumulated in registers across it
   std::vector<ir::OpId> memory_reductions;  // Loop: accumulated in their buffers across it
+  std::vector<ir::OpId> prefetches;  // Loop, vector: loads to prefetch for the next turn of `ahead`
+  AxisId ahead;
   i64 dot = -1;          // Dot: index into Plan::dots
   ir::OpId k_loop;       // Dot: the tile loop over k that this dot has swallowed, if any
   bool accumulate = false;               // Dot: add to what `buffer` holds
@@ -106,7 +108,7 @@ struct Plan {
   std::vector<RootPlan> roots;
   std::vector<DotSchedule> dots;       // in program order
   i64 vector_unroll = 0;
-  i64 prefetch_bytes = 0;
+  bool prefetch_rows = false;          // fetch the next row while the last passes over this one run
   bool streaming_stores = false;       // write around the caches where addresses allow
 
   explicit Plan(const ir::Kernel& k) : kernel(&k), axes(k) {}

@@ -1,6 +1,7 @@
 // Internals of make_plan: walks a root's graphs and turns their ops into nodes.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -26,6 +27,10 @@ class InlineAnalysis {
   using AccessVisitor = std::function<void(ir::TensorId, i64, AxisId)>;
   void for_each_access(ir::ValueId value, const std::vector<AxisId>& coordinates,
                        const AccessVisitor& visit) const;
+  // Calls `visit(load, axes of its value)` for every inline load below `value`.
+  using LoadVisitor = std::function<void(ir::OpId, const std::vector<AxisId>&)>;
+  void for_each_load(ir::ValueId value, const std::vector<AxisId>& coordinates,
+                     const LoadVisitor& visit) const;
   // The loads that evaluating `value` reaches are direct: a tensor, perhaps seen through views.
   bool is_direct_load(ir::ValueId value) const;
   bool is_written(ir::TensorId tensor) const;
@@ -41,7 +46,7 @@ class InlineAnalysis {
   const ir::Kernel& kernel_;
   const analysis::Axes& axes_;
   i64 limit_;
-  std::set<i64> written_bases_;
+  std::set<i64> written_storages_;
   std::vector<i64> cost_;  // by op: -1 scheduled, else operations of inline evaluation
 };
 

@@ -11,7 +11,7 @@
 #include "backends/cpu/emit.h"
 #include "backends/cpu/jit.h"
 #include "base/bug.h"
-#include <thread>
+#include "base/thread_pool.h"
 
 namespace peri::cpu {
 
@@ -38,6 +38,8 @@ std::vector<KnobRow> knob_rows(const Target& target) {
              "arithmetic operations that may be repeated rather than kept in a buffer"),
       choice("streaming_stores", Scope::Kernel, {false, true}, false,
              "write results around the caches where they are aligned"),
+      choice("prefetch_rows", Scope::Kernel, {false, true}, true,
+             "fetch the next row while the last passes over a row run"),
       choice("dot_register_rows", Scope::Dot, {0, 1, 2, 4, 6, 8, 12, 14}, 0,
              "rows of a dot's register tile; 0: the target's choice"),
       choice("dot_register_vectors", Scope::Dot, {0, 1, 2, 3, 4}, 0,
@@ -62,7 +64,7 @@ space::Capabilities capabilities_of(const Target& target) {
   c.l1_bytes = target.l1d;
   c.l2_bytes = target.l2;
   c.l3_bytes = target.l3;
-  c.max_threads = std::max<i64>(1, std::thread::hardware_concurrency());
+  c.max_threads = ThreadPool::global().threads();
   c.max_tile_bytes = i64{256} << 20;
   return c;
 }

@@ -125,6 +125,7 @@ class Emitter {
   Value* counted_loop(Value* from, Value* to, i64 step, Accumulators& accumulators,
                       const LoopBody& body);
   void clear_memory_reductions(const plan::Node& node);
+  void prefetch_next(const plan::Node& node);
   i64 vector_lanes(const plan::Node& node) const;
   bool can_mask(const plan::Node& node) const;
 
@@ -140,6 +141,8 @@ class Emitter {
   // --- emit_value.cpp: values at coordinates ---
   Value* eval(ir::ValueId value, const Coords& coords);
   Value* eval_here(ir::ValueId value, const Coords& coords);
+  Value* eval_elementwise(const ir::Op& op, const Coords& coords);
+  Value* divide_by_scalar(Value* x, Value* divisor, i64 depth);
   Value* eval_view(const ir::Op& op, const Coords& coords);
   Value* eval_reshape(const ir::Op& op, const Coords& coords);
   Value* eval_attribute(const ir::Op& op, const Coords& coords);

@@ -1,4 +1,6 @@
 // Loops over the elements of a tile: scalar, or in vector lanes with unrolling and a tail.
+#include <llvm/IR/Intrinsics.h>
+
 #include <algorithm>
 
 #include "backends/cpu/emit.h"
@@ -103,6 +105,7 @@ void Emitter::emit_body(const Node& node, Coord index, i64 lanes, Value* mask,
   scope().mask = mask;
   scope().memo.clear();
   scope().registers.clear();
+  if (lanes > 0 && !mask) prefetch_next(node);
   for (plan::NodeId child : node.body) {
     const Node& c = plan_[child];
     bool step = c.kind == Node::Kind::Compute && ir::info(kernel_[c.op].code).rule == ir::Rule::Reduce;
@@ -122,6 +125,24 @@ void Emitter::emit_body(const Node& node, Coord index, i64 lanes, Value* mask,
     } else {
       emit_node(child);
     }
+  }
+}
+
+// Prefetches what the loads of `node.prefetches` will read at these lanes when the loop over `ahead`
+// goes on: one index further.
+void Emitter::prefetch_next(const Node& node) {
+  for (ir::OpId id : node.prefetches) {
+    const Op& op = kernel_[id];
+    Coords coords = loop_coords(op.results[0]);
+    std::vector<plan::AxisId> axes = plan_.axes.of(op.results[0]);
+    for (size_t d = 0; d < coords.size(); ++d) {
+      if (axes[d] != node.ahead) continue;
+      coords[d].index = add(coords[d].index, integer(1), coords[d].depth);
+    }
+    Address address = tensor_address(op, coords);
+    if (address.offsets || !address.lanes) continue;
+    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+                       {address.pointer, b_.getInt32(0), b_.getInt32(2), b_.getInt32(1)});
   }
 }
 

@@ -46,17 +46,7 @@ void Emitter::emit_compute(const Node& node) {
     value = acc.back();
     if (op.code != OpCode::ArgMax && op.code != OpCode::ArgMin) value = acc[0];
   } else {
-    std::vector<Value*> operands;
-    i64 width = 0;
-    for (ValueId operand : op.operands) {
-      operands.push_back(eval(operand, coords));
-      width = std::max(width, lanes_of(operands.back()));
-    }
-    for (Value*& operand : operands) operand = splat(operand, width);
-    Dtype operand_dtype = kernel_[op.operands.back()].type.dtype;
-    value = op.code == OpCode::Cast
-                ? cast(operands[0], operand_dtype, dtype)
-                : emit_elementwise(b_, target_, op.code, operand_dtype, operands);
+    value = eval_elementwise(op, coords);
   }
   set_register(result, value);
   const Placement& place = plan_.at(result);

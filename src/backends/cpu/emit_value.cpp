@@ -1,4 +1,6 @@
 // Values at coordinates, computed once per place and in front of loops they do not depend on.
+#include <llvm/IR/Intrinsics.h>
+
 #include <algorithm>
 
 #include "analysis/axes.h"
@@ -104,16 +106,69 @@ Value* Emitter::eval_here(ValueId value, const Coords& coords) {
   if (ir::info(op.code).rule == ir::Rule::Given && op.code != OpCode::Rand) {
     return eval_attribute(op, coords);
   }
+  return eval_elementwise(op, coords);
+}
+
+Value* Emitter::eval_elementwise(const Op& op, const Coords& coords) {
+  Dtype dtype = kernel_[op.operands.back()].type.dtype;
   std::vector<Value*> operands;
   i64 width = 0;
   for (ValueId operand : op.operands) {
     operands.push_back(eval(operand, coords));
     width = std::max(width, lanes_of(operands.back()));
   }
+  bool one_divisor = op.code == OpCode::Div && width > 0 && lanes_of(operands[1]) == 0;
+  if (one_divisor && compute_dtype(dtype) == Dtype::F32 && target_.has_avx512) {
+    return divide_by_scalar(operands[0], operands[1], depth_of(op.operands[1], coords));
+  }
   for (Value*& operand : operands) operand = splat(operand, width);
-  if (op.code == OpCode::Cast) return cast(operands[0], kernel_[op.operands[0]].type.dtype, dtype);
+  if (op.code == OpCode::Cast) return cast(operands[0], dtype, kernel_[op.results[0]].type.dtype);
   if (op.code == OpCode::Rand) return emit_philox(b_, operands[0], operands[1]);
-  return emit_elementwise(b_, target_, op.code, kernel_[op.operands.back()].type.dtype, operands);
+  return emit_elementwise(b_, target_, op.code, dtype, operands);
+}
+
+// x / d for all lanes, by the reciprocal r of d and one correction: q = x r, then q + (x - q d) r, which
+// is the correctly rounded quotient where r is a normal number (Markstein, 1990). A quotient that is not
+// finite needs and takes no correction. A division costs as much as ten such steps.
+Value* Emitter::divide_by_scalar(Value* x, Value* divisor, i64 depth) {
+  auto hoisted = [&](int what, const auto& emit) {
+    return at_depth(std::min(depth, top_), [&]() -> Value* {
+      Value*& shared = scopes_[top_].arithmetic[{what, divisor, divisor}];
+      if (!shared) shared = emit();
+      return shared;
+    });
+  };
+  auto number = [&](double v) { return llvm::ConstantFP::get(b_.getFloatTy(), v); };
+  Value* reciprocal = hoisted(2, [&] { return b_.CreateFDiv(number(1), divisor); });
+  Value* tame = hoisted(3, [&] {
+    Value* size = b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, divisor);
+    return b_.CreateAnd(b_.CreateFCmpOGE(size, number(0x1p-100)), b_.CreateFCmpOLE(size, number(0x1p100)));
+  });
+  i64 width = lanes_of(x);
+  Value* r = splat(reciprocal, width);
+  Value* d = splat(divisor, width);
+  llvm::BasicBlock* fast = new_block("by.reciprocal");
+  llvm::BasicBlock* slow = new_block("by.division");
+  llvm::BasicBlock* done = new_block("divided");
+  b_.CreateCondBr(tame, fast, slow);
+  b_.SetInsertPoint(fast);
+  auto fma = [&](Value* a, Value* b, Value* c) {
+    return b_.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {a, b, c});
+  };
+  Value* quotient = b_.CreateFMul(x, r);
+  Value* rest = fma(b_.CreateFNeg(quotient), d, x);
+  Value* corrected = fma(rest, r, quotient);
+  Value* finite = b_.CreateFCmpORD(rest, rest);
+  Value* exact = b_.CreateSelect(finite, corrected, quotient);
+  b_.CreateBr(done);
+  b_.SetInsertPoint(slow);
+  Value* divided = b_.CreateFDiv(x, d);
+  b_.CreateBr(done);
+  b_.SetInsertPoint(done);
+  llvm::PHINode* result = b_.CreatePHI(x->getType(), 2);
+  result->addIncoming(exact, fast);
+  result->addIncoming(divided, slow);
+  return result;
 }
 
 Value* Emitter::eval_attribute(const Op& op, const Coords& coords) {
