@@ -211,7 +211,7 @@ Axes::Axes(const Kernel& kernel) {
 std::vector<AxisId> Axes::of(ValueId value) const {
   i64 begin = starts_[value.index];
   i64 end = value.index + 1 < static_cast<i64>(starts_.size()) ? starts_[value.index + 1]
-                                                              : static_cast<i64>(ids_.size());
+                                                               : static_cast<i64>(ids_.size());
   return {ids_.begin() + begin, ids_.begin() + end};
 }
 

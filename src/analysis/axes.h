@@ -1,10 +1,11 @@
 // Which extents of a kernel's values are the same iteration axis.
 //
-// Loops over tiles are shared by operations whose extents correspond element by element: an elementwise
-// op's operands and result, a view and its operand, the m of a dot and of its result. `Axes` names each
-// (value, dimension) by its axis. All extents of one tile axis (Dim::block) are one axis; other extents
-// are joined by the operations that relate them. Where joining would give one value the same axis
-// twice (`x + x.T`), the two stay apart, and whoever reads one through the other must read memory.
+// Loops over tiles are shared by operations whose extents correspond element by element: an
+// elementwise op's operands and result, a view and its operand, the m of a dot and of its result.
+// `Axes` names each (value, dimension) by its axis. All extents of one tile axis (Dim::block) are
+// one axis; other extents are joined by the operations that relate them. Where joining would give
+// one value the same axis twice (`x + x.T`), the two stay apart, and whoever reads one through the
+// other must read memory.
 #pragma once
 
 #include <vector>
@@ -37,8 +38,8 @@ class Axes {
   std::vector<Axis> axes_;
 };
 
-// For each dimension of the operand of a permute, unsqueeze, squeeze or expand: the dimension of the
-// result that runs over the same elements, or -1 (a dropped or repeated extent of 1).
+// For each dimension of the operand of a permute, unsqueeze, squeeze or expand: the dimension of
+// the result that runs over the same elements, or -1 (a dropped or repeated extent of 1).
 std::vector<i64> view_dims(const ir::Kernel& kernel, const ir::Op& op);
 
 }  // namespace peri::analysis

@@ -1,7 +1,7 @@
 // The interface every backend gives to the phases around it.
 //
-// A backend is a vertical slice: capabilities, a plan's emission and the toolchain. Executing what it
-// emits is the runtime's work.
+// A backend is a vertical slice: capabilities, a plan's emission and the toolchain. Executing what
+// it emits is the runtime's work.
 #pragma once
 
 #include <memory>
@@ -50,7 +50,7 @@ struct CompileOptions {
 
 struct Compiled {
   Artifact artifact;
-  std::string plan;      // printed
+  std::string plan;  // printed
   std::string llvm;
   std::string assembly;
 };
@@ -60,8 +60,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual const space::Capabilities& capabilities() const = 0;
   virtual bool can_run_here() const = 0;
-  // The config to use without tuning, complete (every knob of the space has a value), from a cost model.
-  // `hints` of the kernel's symbols stand for sizes that are not constant.
+  // The config to use without tuning, complete (every knob of the space has a value), from a cost
+  // model. `hints` of the kernel's symbols stand for sizes that are not constant.
   virtual space::Config default_config(const ir::Kernel& kernel) const = 0;
   // Text of `--stage plan`.
   virtual std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const = 0;
@@ -70,7 +70,8 @@ class Backend {
                                      const CompileOptions& options) const = 0;
 };
 
-// The backend of a device ("cpu") at a level ("host", "x86-64-v3", ...); an error lists what there is.
+// The backend of a device ("cpu") at a level ("host", "x86-64-v3", ...); an error lists what there
+// is.
 Expected<std::shared_ptr<Backend>> find_backend(std::string_view device, std::string_view level);
 
 }  // namespace peri::backends

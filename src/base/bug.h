@@ -13,9 +13,9 @@ namespace peri {
 
 // BUG_IF(condition, format, args...): stops the program if `condition` holds. The arguments are
 // evaluated only then.
-#define BUG_IF(condition, ...)                                                    \
-  do {                                                                            \
-    if (condition) [[unlikely]] {                                                 \
-      ::peri::bug(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));    \
-    }                                                                             \
+#define BUG_IF(condition, ...)                                                 \
+  do {                                                                         \
+    if (condition) [[unlikely]] {                                              \
+      ::peri::bug(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
+    }                                                                          \
   } while (false)

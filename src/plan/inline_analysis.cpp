@@ -43,9 +43,11 @@ void for_each_subscript(const Kernel& kernel, const Op& op, const SubscriptVisit
 InlineAnalysis::InlineAnalysis(const Kernel& kernel, const Axes& axes, i64 limit)
     : kernel_(kernel), axes_(axes), limit_(limit), cost_(kernel.ops.size(), -1) {
   for (const Op& op : kernel.ops) {
-    if (op.code == OpCode::Store) written_storages_.insert(analysis::storage_of(kernel, op.attrs.tensor));
+    if (op.code == OpCode::Store)
+      written_storages_.insert(analysis::storage_of(kernel, op.attrs.tensor));
   }
-  // Graphs list their ops in order and nested graphs come with their op, so definitions are seen first.
+  // Graphs list their ops in order and nested graphs come with their op, so definitions are seen
+  // first.
   std::function<void(ir::GraphId)> visit = [&](ir::GraphId graph) {
     for (ir::OpId id : kernel[graph].ops) {
       cost_[id.index] = classify(kernel[id]);

@@ -32,7 +32,7 @@ struct ValueUses {
     bool aligned = false;  // reads the element at the loop indices of the value's own axes
   };
   std::vector<Use> uses;
-  bool in_memory = false;  // must be a buffer: read by a dot, or accumulated in memory
+  bool in_memory = false;    // must be a buffer: read by a dot, or accumulated in memory
   bool dot_operand = false;  // its buffer keeps the value's own dtype
 };
 
@@ -68,7 +68,8 @@ class Planner {
   }
 
  private:
-  // --- config -------------------------------------------------------------------------------------
+  // --- config
+  // -------------------------------------------------------------------------------------
 
   void read_config() {
     SymTable& syms = *kernel_.syms;
@@ -138,7 +139,8 @@ class Planner {
     return dot;
   }
 
-  // --- roots and graphs -----------------------------------------------------------------------------
+  // --- roots and graphs
+  // -----------------------------------------------------------------------------
 
   void plan_root(i64 index) {
     const ir::Root& root = kernel_.roots[index];
@@ -279,7 +281,8 @@ class Planner {
     nodes.push_back(result);
   }
 
-  // --- dots -----------------------------------------------------------------------------------------
+  // --- dots
+  // -----------------------------------------------------------------------------------------
 
   // The dot of a loop over k that does nothing but accumulate it from direct loads; none otherwise.
   OpId swallowable_dot(OpId id) const {
@@ -303,12 +306,13 @@ class Planner {
     if (!accumulates) return {};
     i64 rank = kernel_[op.results[0]].type.rank();
     BlockId k = loop.attrs.blocks[0];
-    bool along_k = k_from_tile(op.operands[0], rank - 1, k) && k_from_tile(op.operands[1], rank - 2, k);
+    bool along_k =
+        k_from_tile(op.operands[0], rank - 1, k) && k_from_tile(op.operands[1], rank - 2, k);
     return along_k ? dot : OpId();
   }
 
-  // Whether `value` is a direct load whose dimension `dim` is all of tile axis `k`, and nothing else of
-  // its address moves with `k`.
+  // Whether `value` is a direct load whose dimension `dim` is all of tile axis `k`, and nothing
+  // else of its address moves with `k`.
   bool k_from_tile(ValueId value, i64 dim, BlockId k) const {
     if (!inline_.is_direct_load(value)) return false;
     const TileType& type = kernel_[value].type;
@@ -321,8 +325,9 @@ class Planner {
   }
 
   template <class Flush>
-  void nodes_of_dot(ir::GraphId graph, OpId dot_id, OpId outer_id, const std::vector<BufferId>& carries,
-                    std::vector<Work>& pending, std::vector<NodeId>& nodes, const Flush& flush) {
+  void nodes_of_dot(ir::GraphId graph, OpId dot_id, OpId outer_id,
+                    const std::vector<BufferId>& carries, std::vector<Work>& pending,
+                    std::vector<NodeId>& nodes, const Flush& flush) {
     const Op& dot = kernel_[dot_id];
     const Op& outer = kernel_[outer_id];
     bool swallowed = dot_id != outer_id;
@@ -343,8 +348,8 @@ class Planner {
     node.buffer = destination(graph, outer_id, result, carries);
     place_in(result, node.buffer);
     if (swallowed) place_in(dot.results[0], node.buffer);
-    ValueId acc = swallowed ? outer.operands[2]
-                            : (dot.operands.size() == 3 ? dot.operands[2] : ValueId());
+    ValueId acc =
+        swallowed ? outer.operands[2] : (dot.operands.size() == 3 ? dot.operands[2] : ValueId());
     if (acc && !inline_.is_zero(acc)) {
       node.accumulate = true;
       bool in_place = is_placed(acc) && plan_.at(acc).buffer == node.buffer;
@@ -386,7 +391,8 @@ class Planner {
     auto reads_param = [&](ValueId value) {
       std::vector<Read> reads;
       inline_.collect_reads(value, plan_.axes.of(value), reads);
-      return std::any_of(reads.begin(), reads.end(), [&](const Read& r) { return r.value == param; });
+      return std::any_of(reads.begin(), reads.end(),
+                         [&](const Read& r) { return r.value == param; });
     };
     for (OpId id : graph.ops) {
       if (after && op_reads(id, reads_param)) return true;
@@ -408,7 +414,8 @@ class Planner {
     return false;
   }
 
-  // --- works ----------------------------------------------------------------------------------------
+  // --- works
+  // ----------------------------------------------------------------------------------------
 
   // The value whose dimensions an op iterates over.
   ValueId iteration_value(const Op& op) const {
@@ -450,8 +457,8 @@ class Planner {
     }
   }
 
-  // Keeps the order of accesses to one storage unless both are loads; those to the same elements may
-  // share loops.
+  // Keeps the order of accesses to one storage unless both are loads; those to the same elements
+  // may share loops.
   void order_access(OpId id, Work& work, const std::vector<Work>& pending) {
     const Op& op = kernel_[id];
     bool store = op.code == OpCode::Store;
@@ -499,7 +506,8 @@ class Planner {
         work.before.push_back(static_cast<i64>(w));
         std::vector<AxisId> shareable;
         for (size_t d = 0; d < work.axes.size() && d < read.coordinates.size(); ++d) {
-          if (work.axes[d] && read.coordinates[d] == work.axes[d]) shareable.push_back(work.axes[d]);
+          if (work.axes[d] && read.coordinates[d] == work.axes[d])
+            shareable.push_back(work.axes[d]);
         }
         work.before_axes.push_back(shareable);
       }
@@ -555,7 +563,8 @@ class Planner {
     }
   }
 
-  // --- loops ----------------------------------------------------------------------------------------
+  // --- loops
+  // ----------------------------------------------------------------------------------------
 
   void schedule_run(const std::vector<Work>& works, std::vector<NodeId>& nodes) {
     std::vector<std::vector<NodeId>> paths;
@@ -593,7 +602,8 @@ class Planner {
     for (const Work& work : works) score_accesses(work, score);
     std::vector<const Work*> by_rank;
     for (const Work& work : works) by_rank.push_back(&work);
-    std::ranges::stable_sort(by_rank, std::greater<>(), [](const Work* w) { return w->axes.size(); });
+    std::ranges::stable_sort(by_rank, std::greater<>(),
+                             [](const Work* w) { return w->axes.size(); });
     std::vector<i64> rank(plan_.axes.count(), -1);
     i64 next = 0;
     AxisId inner;
@@ -604,7 +614,8 @@ class Planner {
         if (!inner || score[axis.index] >= score[inner.index]) inner = axis;
       }
     }
-    if (works.size() == 1 && works[0].reduced && is_arg_reduction(works[0])) inner = works[0].reduced;
+    if (works.size() == 1 && works[0].reduced && is_arg_reduction(works[0]))
+      inner = works[0].reduced;
     if (inner) rank[inner.index] = next;
     return rank;
   }
@@ -628,7 +639,8 @@ class Planner {
     const Op& op = kernel_[node.op];
     if (op.code == OpCode::Store || op.code == OpCode::Load) {
       for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
-        if (rank == 1 && index.kind != ir::Index::Kind::Gather) add(op.attrs.tensor, dim, work.axes[at]);
+        if (rank == 1 && index.kind != ir::Index::Kind::Gather)
+          add(op.attrs.tensor, dim, work.axes[at]);
       });
     }
     for (ValueId operand : op.operands) {
@@ -638,7 +650,8 @@ class Planner {
     }
   }
 
-  // --- placement ------------------------------------------------------------------------------------
+  // --- placement
+  // ------------------------------------------------------------------------------------
 
   void place_values() {
     for (i64 v = 0; v < static_cast<i64>(kernel_.values.size()); ++v) {
@@ -653,7 +666,8 @@ class Planner {
     for (const ValueUses::Use& use : uses.uses) {
       if (use.run != uses.run) common.clear();
       size_t length = 0;
-      while (length < common.size() && length < use.path.size() && common[length] == use.path[length]) {
+      while (length < common.size() && length < use.path.size() &&
+             common[length] == use.path[length]) {
         ++length;
       }
       common.resize(length);
@@ -676,7 +690,8 @@ class Planner {
     if (uses.dot_operand) plan_.buffers.back().dtype = kernel_[value].type.dtype;
   }
 
-  // --- finishing ------------------------------------------------------------------------------------
+  // --- finishing
+  // ------------------------------------------------------------------------------------
 
   void finish_loop(NodeId id) {
     Node& node = plan_[id];
@@ -698,8 +713,8 @@ class Planner {
     node.unroll = plan_.vector_unroll > 0 ? plan_.vector_unroll : automatic;
   }
 
-  // A row loop makes several passes over its row. The first one waits for memory and the heaviest other
-  // one for arithmetic, so the latter fetches what the former will read of the next row.
+  // A row loop makes several passes over its row. The first one waits for memory and the heaviest
+  // other one for arithmetic, so the latter fetches what the former will read of the next row.
   void place_prefetches(Node& row) {
     if (row.kind != Node::Kind::Loop || row.vector) return;
     std::vector<NodeId> passes;

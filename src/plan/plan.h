@@ -13,9 +13,10 @@
 //
 // Operations are one of three things. *Inline* ones (loads of tensors that the root does not write,
 // constants, views, cheap arithmetic) are evaluated where they are used, as often as they are used.
-// *Scheduled* ones (reductions, stores, expensive arithmetic) have one node. A scheduled value that is
-// used only inside the loops that compute it stays in a register; else it lives in a buffer. Loops
-// over one axis fuse unless a reduction over it, or an access at other coordinates, stands between.
+// *Scheduled* ones (reductions, stores, expensive arithmetic) have one node. A scheduled value that
+// is used only inside the loops that compute it stays in a register; else it lives in a buffer.
+// Loops over one axis fuse unless a reduction over it, or an access at other coordinates, stands
+// between.
 //
 // Works on any target that runs exact trip counts; the emitter prints what stands here.
 #pragma once
@@ -60,33 +61,33 @@ struct Node {
     If,       // branch `op`: `body`, `orelse`
   };
   Kind kind = Kind::Compute;
-  AxisId axis;           // Loop
-  bool vector = false;   // Loop: runs in lanes
-  i64 unroll = 1;        // Loop, vector: vectors per iteration
-  ir::OpId op;           // Compute, Dot, For, If
+  AxisId axis;                 // Loop
+  bool vector = false;         // Loop: runs in lanes
+  i64 unroll = 1;              // Loop, vector: vectors per iteration
+  ir::OpId op;                 // Compute, Dot, For, If
   std::vector<BlockId> order;  // For: its axes, slowest first
-  ir::ValueId value;     // Carry
-  BufferId source;       // Carry
-  BufferId buffer;       // Carry, Dot: destination
+  ir::ValueId value;           // Carry
+  BufferId source;             // Carry
+  BufferId buffer;             // Carry, Dot: destination
   std::vector<NodeId> body;
   std::vector<NodeId> orelse;
   std::vector<ir::OpId> reductions;         // Loop: accumulated in registers across it
   std::vector<ir::OpId> memory_reductions;  // Loop: accumulated in their buffers across it
   std::vector<ir::OpId> prefetches;  // Loop, vector: loads to prefetch for the next turn of `ahead`
   AxisId ahead;
-  i64 dot = -1;          // Dot: index into Plan::dots
-  ir::OpId k_loop;       // Dot: the tile loop over k that this dot has swallowed, if any
-  bool accumulate = false;               // Dot: add to what `buffer` holds
-  std::vector<NodeId> epilogue;          // Dot: nodes run on each register tile instead of a buffer
+  i64 dot = -1;                  // Dot: index into Plan::dots
+  ir::OpId k_loop;               // Dot: the tile loop over k that this dot has swallowed, if any
+  bool accumulate = false;       // Dot: add to what `buffer` holds
+  std::vector<NodeId> epilogue;  // Dot: nodes run on each register tile instead of a buffer
 };
 
 // How one dot is computed; see backends for the meaning of each number.
 struct DotSchedule {
-  i64 register_rows = 0;     // 0: the target's choice
+  i64 register_rows = 0;  // 0: the target's choice
   i64 register_vectors = 0;
   i64 k_unroll = 0;
   i64 cache_rows = -1;
-  i64 k_block = 0;           // 0: all of k
+  i64 k_block = 0;               // 0: all of k
   std::string packing = "auto";  // "auto", "none", "a", "b", "ab"
 };
 
@@ -100,16 +101,16 @@ struct RootPlan {
 struct Plan {
   const ir::Kernel* kernel = nullptr;
   analysis::Axes axes;
-  std::vector<Sym> block_sizes;        // by block: constants where the config or the kernel fixes them
-  std::vector<Sym> symbol_values;      // by symbol: the config's constant, or the symbol itself
+  std::vector<Sym> block_sizes;    // by block: constants where the config or the kernel fixes them
+  std::vector<Sym> symbol_values;  // by symbol: the config's constant, or the symbol itself
   std::vector<Node> nodes;
   std::vector<Buffer> buffers;
-  std::vector<Placement> placements;   // by value
+  std::vector<Placement> placements;  // by value
   std::vector<RootPlan> roots;
-  std::vector<DotSchedule> dots;       // in program order
+  std::vector<DotSchedule> dots;  // in program order
   i64 vector_unroll = 0;
-  bool prefetch_rows = false;          // fetch the next row while the last passes over this one run
-  bool streaming_stores = false;       // write around the caches where addresses allow
+  bool prefetch_rows = false;     // fetch the next row while the last passes over this one run
+  bool streaming_stores = false;  // write around the caches where addresses allow
 
   explicit Plan(const ir::Kernel& k) : kernel(&k), axes(k) {}
 

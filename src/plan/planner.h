@@ -7,8 +7,8 @@
 #include <unordered_map>
 
 #include "plan/plan.h"
-#include "plan/subscripts.h"
 #include "plan/schedule.h"
+#include "plan/subscripts.h"
 
 namespace peri::plan {
 
@@ -22,8 +22,8 @@ class InlineAnalysis {
   // Scheduled values and loop parameters that evaluating `value` at `coordinates` reads.
   void collect_reads(ir::ValueId value, const std::vector<AxisId>& coordinates,
                      std::vector<Read>& reads) const;
-  // Calls `visit(tensor, dim, axis)` for every subscript of inline loads below `value` that runs over
-  // `axis`.
+  // Calls `visit(tensor, dim, axis)` for every subscript of inline loads below `value` that runs
+  // over `axis`.
   using AccessVisitor = std::function<void(ir::TensorId, i64, AxisId)>;
   void for_each_access(ir::ValueId value, const std::vector<AxisId>& coordinates,
                        const AccessVisitor& visit) const;
@@ -40,7 +40,8 @@ class InlineAnalysis {
  private:
   using Visit = std::function<void(ir::ValueId, const std::vector<AxisId>&)>;
   void walk(ir::ValueId value, const std::vector<AxisId>& coordinates, const Visit& visit) const;
-  void walk_load(const ir::Op& op, const std::vector<AxisId>& coordinates, const Visit& visit) const;
+  void walk_load(const ir::Op& op, const std::vector<AxisId>& coordinates,
+                 const Visit& visit) const;
   i64 classify(const ir::Op& op);
 
   const ir::Kernel& kernel_;

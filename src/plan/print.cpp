@@ -106,7 +106,8 @@ class Printer {
   void dot(const Node& n, i64 depth) {
     const ir::Op& op = kernel_[n.op];
     const DotSchedule& s = plan_.dots[n.dot];
-    line(depth, "s{} {} dot {}, {} k_block={} rows={} vectors={} k_unroll={} cache_rows={} packing={}",
+    line(depth,
+         "s{} {} dot {}, {} k_block={} rows={} vectors={} k_unroll={} cache_rows={} packing={}",
          n.buffer.index, n.accumulate ? "+=" : "=", name(op.operands[0]), name(op.operands[1]),
          s.k_block, s.register_rows, s.register_vectors, s.k_unroll, s.cache_rows, s.packing);
     if (n.epilogue.empty()) return;

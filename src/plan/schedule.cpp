@@ -61,7 +61,8 @@ class LoopScheduler {
     return best;
   }
 
-  // Whether a reader in a loop over `axis` may take the value that `producer` made in the same turn.
+  // Whether a reader in a loop over `axis` may take the value that `producer` made in the same
+  // turn.
   static bool same_turn(const Work& producer, const Read& read, AxisId axis,
                         const std::vector<AxisId>& produced) {
     if (producer.reduced == axis) return false;

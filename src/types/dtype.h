@@ -15,7 +15,8 @@ inline constexpr i64 kDtypeCount = 10;
 std::string_view name_of(Dtype dtype);
 // "float32", "bool": torch's name without "torch.".
 std::string_view torch_name_of(Dtype dtype);
-// Accepts the short name, torch's name and torch's aliases ("float", "half", "double", "int", "long").
+// Accepts the short name, torch's name and torch's aliases ("float", "half", "double", "int",
+// "long").
 std::optional<Dtype> parse_dtype(std::string_view text);
 
 i64 size_of(Dtype dtype);  // bytes
@@ -25,9 +26,9 @@ inline bool is_half(Dtype dtype) { return dtype == Dtype::F16 || dtype == Dtype:
 
 // torch.promote_types(a, b).
 Dtype promote(Dtype a, Dtype b);
-// Result of an operation of a tensor of `tensor` with a weak Python scalar of `scalar` (Bool, I64 or
-// F64): the scalar only matters if its category (bool < integer < float) is higher; then the default
-// dtype of that category (I64, F32) is used.
+// Result of an operation of a tensor of `tensor` with a weak Python scalar of `scalar` (Bool, I64
+// or F64): the scalar only matters if its category (bool < integer < float) is higher; then the
+// default dtype of that category (I64, F32) is used.
 Dtype promote_weak(Dtype tensor, Dtype scalar);
 // The type in which arithmetic on `dtype` is carried out: F32 for halves, itself otherwise.
 Dtype compute_dtype(Dtype dtype);

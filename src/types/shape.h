@@ -10,8 +10,8 @@
 namespace peri {
 
 // One extent of a device value. `size` is nominal: a block size, the size of a `:` slice, or a
-// constant. If `block` is set, the extent belongs to that tile axis, and in the last tile of the axis
-// only the first `end - begin` elements exist: elements out of range have no value and never
+// constant. If `block` is set, the extent belongs to that tile axis, and in the last tile of the
+// axis only the first `end - begin` elements exist: elements out of range have no value and never
 // influence a result.
 struct Dim {
   Sym size;
@@ -40,14 +40,14 @@ struct Block {
   };
   std::string name;  // the user's loop variable
   Kind kind = Kind::Tile;
-  Sym size;       // a Block symbol (searched), the symbol of a registered block, or a constant
-  Sym begin;      // range of the loop, if known on the host, else none
+  Sym size;   // a Block symbol (searched), the symbol of a registered block, or a constant
+  Sym begin;  // range of the loop, if known on the host, else none
   Sym end;
-  Sym step;       // Grid: distance of indices; none means 1
-  BlockId parent; // the loop runs from parent.begin to parent.end, if set
-  i64 min_size = 1;   // Registered: the user's bounds
-  i64 max_size = 0;   // 0: bounded by the range only
-  i64 loop = -1;      // index of the tile statement, shared by the axes of one hl.tile([...])
+  Sym step;          // Grid: distance of indices; none means 1
+  BlockId parent;    // the loop runs from parent.begin to parent.end, if set
+  i64 min_size = 1;  // Registered: the user's bounds
+  i64 max_size = 0;  // 0: bounded by the range only
+  i64 loop = -1;     // index of the tile statement, shared by the axes of one hl.tile([...])
 };
 
 }  // namespace peri

@@ -27,21 +27,54 @@ using BlockId = Id<BlockTag>;
 enum class SymType : u8 { Int, Float, Bool };
 
 enum class SymKind : u8 {
-  Const,   // of any type
+  Const,  // of any type
   Symbol,
-  Add, Sub, Mul, FloorDiv, Mod, TrueDiv, Pow, Neg, Min, Max, CeilDiv,
-  Shl, Shr, BitAnd, BitOr, BitXor, BitNot,
-  Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not,
-  ToInt, ToFloat, Sqrt, Exp, Log, Log2, Sin, Cos, Ceil, Floor, Abs,
-  Select,       // a if c else b: operands c, a, b
-  NextPow2,     // smallest power of two >= a
+  Add,
+  Sub,
+  Mul,
+  FloorDiv,
+  Mod,
+  TrueDiv,
+  Pow,
+  Neg,
+  Min,
+  Max,
+  CeilDiv,
+  Shl,
+  Shr,
+  BitAnd,
+  BitOr,
+  BitXor,
+  BitNot,
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  Gt,
+  Ge,
+  And,
+  Or,
+  Not,
+  ToInt,
+  ToFloat,
+  Sqrt,
+  Exp,
+  Log,
+  Log2,
+  Sin,
+  Cos,
+  Ceil,
+  Floor,
+  Abs,
+  Select,    // a if c else b: operands c, a, b
+  NextPow2,  // smallest power of two >= a
 };
 
 // A scalar known at call time: the payload that `type` names is set.
 struct SymValue {
   SymType type = SymType::Int;
-  i64 integer = 0;   // Int, Bool (0 or 1)
-  double real = 0;   // Float
+  i64 integer = 0;  // Int, Bool (0 or 1)
+  double real = 0;  // Float
 
   static SymValue of(i64 v) { return {SymType::Int, v, 0}; }
   static SymValue of(double v) { return {SymType::Float, 0, v}; }
@@ -53,8 +86,8 @@ struct SymValue {
 struct SymNode {
   SymKind kind;
   SymType type;
-  SymValue value{};            // Const
-  SymbolId symbol{};           // Symbol
+  SymValue value{};   // Const
+  SymbolId symbol{};  // Symbol
   const SymNode* operands[3] = {};
   u32 id = 0;  // counts up in order of creation
 };
@@ -129,8 +162,8 @@ class SymTable {
   Sym product(std::span<const Sym> factors);
 
   // Python's semantics (floor division, sign of modulo follows the divisor). nullopt: division by
-  // zero, negative shift, 64-bit overflow, a function outside its domain, or a symbol without value;
-  // what `and`, `or` and `if` do not need may fail.
+  // zero, negative shift, 64-bit overflow, a function outside its domain, or a symbol without
+  // value; what `and`, `or` and `if` do not need may fail.
   using Lookup = std::function<std::optional<SymValue>(SymbolId)>;
   std::optional<SymValue> evaluate(Sym sym, const Lookup& lookup) const;
   // With every symbol at its hint.

@@ -23,7 +23,7 @@ void expect_equal(const std::string& text) {
     if (!(*backend)->can_run_here()) continue;
     space::Config config = (*backend)->default_config(kernel);
     EXPECT_EQ(compare(kernel, **backend, config, 1), "") << level << "\n"
-                                                        << (*backend)->print_plan(kernel, config);
+                                                         << (*backend)->print_plan(kernel, config);
   }
 }
 

@@ -53,7 +53,8 @@ Inputs make_inputs(const ir::Kernel& kernel, u64 seed) {
         runtime::set_real(flat, i, normal(random));
         buffer->reals.push_back(runtime::get_real(flat, i));
       } else {
-        runtime::set_integer(flat, i, static_cast<i64>(random() % (param.dtype == Dtype::Bool ? 2 : 4)));
+        runtime::set_integer(flat, i,
+                             static_cast<i64>(random() % (param.dtype == Dtype::Bool ? 2 : 4)));
         buffer->integers.push_back(runtime::get_integer(flat, i));
       }
     }
@@ -77,7 +78,8 @@ std::vector<SymValue> symbol_values(const ir::Kernel& kernel, const space::Confi
     Sym size = kernel.blocks[b].size;
     if (size.kind() != SymKind::Symbol) continue;
     const Symbol& symbol = kernel.syms->symbol(size->symbol);
-    if (symbol.origin != SymbolOrigin::Block || symbol.block != BlockId(static_cast<i64>(b))) continue;
+    if (symbol.origin != SymbolOrigin::Block || symbol.block != BlockId(static_cast<i64>(b)))
+      continue;
     values[size->symbol.index] = SymValue::of(config.at("block_sizes")[next++].get<i64>());
   }
   return values;
@@ -94,8 +96,10 @@ void run_compiled(const ir::Kernel& kernel, const backends::RootCode& root, Inpu
   for (Sym scalar : root.scalars) {
     backends::Argument argument;
     SymValue value = *kernel.syms->evaluate(scalar, lookup);
-    if (value.type == SymType::Float) argument.real = value.real;
-    else argument.integer = value.integer;
+    if (value.type == SymType::Float)
+      argument.real = value.real;
+    else
+      argument.integer = value.integer;
     arguments.push_back(argument);
   }
   i64 cells = kernel.syms->evaluate(root.cells, lookup)->integer;
@@ -125,10 +129,12 @@ std::string difference(const ir::Kernel& kernel, const Inputs& inputs) {
     for (double v : buffer.reals) scale = std::isfinite(v) ? std::max(scale, std::abs(v)) : scale;
     for (i64 i = 0; i < flat.sizes[0]; ++i) {
       bool real = is_float(tensor.dtype);
-      double got = real ? runtime::get_real(flat, i) : static_cast<double>(runtime::get_integer(flat, i));
+      double got =
+          real ? runtime::get_real(flat, i) : static_cast<double>(runtime::get_integer(flat, i));
       double want = real ? buffer.reals[i] : static_cast<double>(buffer.integers[i]);
       if (real ? close(got, want, tensor.dtype, scale) : got == want) continue;
-      return fmt::format("{} at {}: compiled {}, interpreted {}", kernel.tensors[t].name, i, got, want);
+      return fmt::format("{} at {}: compiled {}, interpreted {}", kernel.tensors[t].name, i, got,
+                         want);
     }
   }
   return "";
@@ -140,7 +146,9 @@ std::string compare(const ir::Kernel& kernel, const backends::Backend& backend,
                     const space::Config& config, u64 seed) {
   Inputs inputs = make_inputs(kernel, seed);
   std::vector<SymValue> values = symbol_values(kernel, config);
-  SymTable::Lookup lookup = [&](SymbolId id) -> std::optional<SymValue> { return values[id.index]; };
+  SymTable::Lookup lookup = [&](SymbolId id) -> std::optional<SymValue> {
+    return values[id.index];
+  };
   interp::Environment environment{inputs.views, lookup, {}};
   auto compiled = backend.compile(kernel, config, {});
   if (!compiled) return "compile: " + compiled.error().message;

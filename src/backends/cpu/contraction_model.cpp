@@ -1,31 +1,187 @@
 // Which plan is good: a small cost model, and what a tuner may try.
+//
+// The rules come from measurements on AVX-512 and AVX2 cores with 1 MB of L2:
+// - a B that fits L2 is best read where it lies; a larger one is packed, four panels at a time,
+// once
+//   there are rows enough to pay for it;
+// - for few rows B streams from memory: then eight rows of B at a time, all columns, beat any tile;
+// - k is split only where a panel of B would not fit L2, since partial sums through C cost more.
+#include <algorithm>
+#include <bit>
+#include <limits>
+
 #include "backends/cpu/contraction.h"
 #include "backends/cpu/contraction_emit.h"
 
 namespace peri::cpu {
+namespace {
+
+constexpr i64 kAssumedExtent = 1024;  // of a dynamic extent
+
+struct Tile {
+  i64 rows;
+  i64 vectors;
+};
+
+constexpr Tile kTiles32[] = {{6, 4}, {8, 2},  {9, 3},  {5, 5},  {12, 2}, {4, 4}, {4, 6}, {7, 2},
+                             {5, 2}, {10, 2}, {8, 3},  {7, 3},  {5, 3},  {3, 8}, {2, 8}, {1, 8},
+                             {8, 1}, {10, 1}, {12, 1}, {16, 1}, {3, 4},  {2, 4}, {5, 4}, {4, 5}};
+constexpr Tile kTiles16[] = {{6, 2}, {4, 3}, {5, 2}, {4, 2}, {3, 3}, {3, 4}, {2, 4},
+                             {2, 5}, {1, 8}, {8, 1}, {6, 1}, {1, 4}, {12, 1}};
+
+class Model {
+ public:
+  Model(const ContractionShape& shape, const Target& target)
+      : shape_(shape),
+        target_(target),
+        m_(assumed(shape.m)),
+        n_(assumed(shape.n)),
+        k_(assumed(shape.k)),
+        lanes_(target.lanes(size_of(shape.acc))),
+        b_bytes_(k_ * n_ * size_of(shape.b)) {}
+
+  ContractionPlan choose() const {
+    if (prefers_dots()) return along_k();
+    if (shape_.b_stride_n == 1 && m_ <= 16 && b_bytes_ > target_.l2 && shape_.c_is_memory) {
+      return streaming();
+    }
+    return tiled();
+  }
+
+ private:
+  static i64 assumed(i64 extent) { return extent == kDynamic ? kAssumedExtent : extent; }
+
+  // One or two columns, or few rows against a B that is contiguous along k.
+  bool prefers_dots() const {
+    if (shape_.a_stride_k != 1) return false;
+    if (shape_.n != kDynamic && n_ <= 2) return true;
+    return shape_.b_stride_k == 1 && shape_.b_stride_n != 1 && m_ <= (k_ >= 256 ? 16 : 4);
+  }
+
+  ContractionPlan along_k() const {
+    ContractionPlan plan;
+    plan.along_k = kAllColumns;
+    return plan;
+  }
+
+  ContractionPlan streaming() const {
+    ContractionPlan plan;
+    plan.mr = m_ <= 4 ? m_ : 8;
+    plan.nr_vectors = m_ == 1 ? 8 : m_ <= 4 ? 2 : 1;
+    plan.kc = m_ <= 4 ? 8 : 128;
+    plan.k_unroll = 8;
+    return plan;
+  }
+
+  ContractionPlan tiled() const {
+    ContractionPlan plan;
+    plan.pairs = contraction::can_pair(shape_, target_) && m_ > 4;
+    const bool converts_b = !plan.pairs && size_of(shape_.b) < size_of(shape_.acc);
+    plan.pack_b = converts_b ? m_ > 16 : b_bytes_ > target_.l2 && m_ >= 96;
+    const bool converts_a = !plan.pairs && size_of(shape_.a) < size_of(shape_.acc);
+    plan.pack_a = (converts_a || shape_.a_stride_k != 1) && n_ > 4 * lanes_;
+    plan.along_k = last_columns();
+    const Tile tile = best_tile(n_ - plan.along_k, plan.pack_a);
+    plan.mr = tile.rows;
+    plan.nr_vectors = tile.vectors;
+    plan.k_unroll = std::clamp<i64>(
+        static_cast<i64>(std::bit_floor(static_cast<u64>(96 / (tile.rows * tile.vectors)))), 2, 8);
+    block(plan);
+    return plan;
+  }
+
+  // A vector with one or two columns in it wastes most of itself.
+  i64 last_columns() const {
+    if (shape_.n == kDynamic || shape_.a_stride_k != 1 || k_ < 32) return 0;
+    const i64 tail = n_ % lanes_;
+    return tail <= 2 ? tail : 0;
+  }
+
+  void block(ContractionPlan& plan) const {
+    const i64 unit = plan.pairs ? 2 : size_of(shape_.acc);  // bytes per element of k
+    const i64 panel = plan.nr_vectors * lanes_ * unit;
+    if (plan.pack_b && shape_.c_is_memory && k_ * panel > target_.l2 / 2) {
+      plan.kc = target_.l2 / 2 / panel;
+    }
+    const i64 depth = plan.kc == 0 ? k_ : plan.kc;
+    const i64 a_unit = plan.pack_a ? unit : size_of(shape_.a);
+    if (m_ * depth * a_unit <= target_.l2 / 4) return;
+    plan.mc = std::max<i64>(2 * plan.mr, target_.l2 * 3 / 8 / (depth * a_unit));
+    if (plan.pack_b) plan.nc = 4 * plan.nr_vectors * lanes_;
+    plan.prefetch_a = !plan.pack_a && shape_.a_stride_k == 1;
+  }
+
+  Tile best_tile(i64 columns, bool packs_a) const {
+    Tile best{1, 1};
+    double best_cost = std::numeric_limits<double>::infinity();
+    auto consider = [&](Tile tile) {
+      tile.rows = std::min(tile.rows, m_);
+      tile.vectors = std::min(tile.vectors, (columns + lanes_ - 1) / lanes_);
+      if (const double cost = cost_of(tile, columns, packs_a); cost < best_cost) {
+        best = tile;
+        best_cost = cost;
+      }
+    };
+    if (target_.vector_registers == 32) {
+      for (const Tile& tile : kTiles32) consider(tile);
+    } else {
+      for (const Tile& tile : kTiles16) consider(tile);
+    }
+    return best;
+  }
+
+  // The cost of all tiles and tails, in multiply-adds.
+  double cost_of(Tile tile, i64 columns, bool packs_a) const {
+    const i64 vectors = (columns + lanes_ - 1) / lanes_;
+    double cost = 0;
+    for (auto [rows, row_tiles] : {std::pair(tile.rows, m_ / tile.rows), {m_ % tile.rows, 1}}) {
+      for (auto [width, column_tiles] :
+           {std::pair(tile.vectors, vectors / tile.vectors), {vectors % tile.vectors, 1}}) {
+        cost += static_cast<double>(row_tiles * column_tiles) * tile_cost(rows, width);
+      }
+    }
+    // Rows a power of two apart meet in one cache set, which has eight places.
+    const bool rows_collide = shape_.a_stride_m * size_of(shape_.a) % 2048 == 0;
+    return tile.rows > 8 && rows_collide && !packs_a ? 1.1 * cost : cost;
+  }
+
+  double tile_cost(i64 rows, i64 vectors) const {
+    const auto sums = static_cast<double>(rows * vectors);
+    if (sums == 0) return 0;
+    const auto loads = static_cast<double>(rows + vectors);
+    constexpr double kLatency = 8;  // multiply-adds in flight
+    const double step = std::max({sums, 0.8 * loads, kLatency}) + 0.05 * loads;
+    return static_cast<double>(k_) * step + 2 * sums + 8;
+  }
+
+  const ContractionShape& shape_;
+  const Target& target_;
+  i64 m_, n_, k_;
+  i64 lanes_;
+  i64 b_bytes_;
+};
+
+}  // namespace
 
 ContractionPlan default_contraction(const ContractionShape& shape, const Target& target) {
-  ContractionPlan plan;
-  plan.pairs = contraction::can_pair(shape, target);
-  plan.pack_b = shape.m == kDynamic || shape.m > 128;
-  return legalize(plan, shape, target);
+  return legalize(Model(shape, target).choose(), shape, target);
 }
 
 ContractionChoices contraction_choices(const ContractionShape& shape, const Target& target) {
   ContractionChoices choices;
   if (target.vector_registers == 32) {
-    choices.tiles = {{8, 2}, {12, 2}, {14, 2}, {6, 2}, {4, 2}, {6, 4}, {4, 4}, {5, 5},  {9, 3},
-                     {8, 3}, {6, 3},  {4, 6},  {3, 8}, {2, 8}, {1, 8}, {1, 4}, {14, 1}, {24, 1}};
+    for (const Tile& tile : kTiles32) choices.tiles.emplace_back(tile.rows, tile.vectors);
   } else {
-    choices.tiles = {{6, 2}, {4, 3}, {4, 2}, {3, 4}, {2, 4}, {1, 8}, {1, 4}, {2, 6}, {12, 1}};
+    for (const Tile& tile : kTiles16) choices.tiles.emplace_back(tile.rows, tile.vectors);
   }
   choices.k_unroll = {1, 2, 4, 8};
   choices.mc = {0, 32, 64, 96, 128, 256, 512};
-  choices.nc = {0, 256, 512, 1024, 2048};
-  choices.kc = {0, 4, 8, 128, 192, 256, 384, 512, 768, 1024};
-  choices.along_k = {0, 1, 4, kAllColumns};
+  choices.nc = {0, 1, 128, 256, 512, 1024, 2048};
+  choices.kc = {0, 4, 8, 16, 64, 128, 256, 512, 1024, 2048};
+  choices.along_k = {0, 1, 2, kAllColumns};
   choices.pack_a = choices.pack_b = choices.columns_outer = choices.prefetch_a = {false, true};
-  choices.pairs = {contraction::can_pair(shape, target)};
+  const bool pairs = contraction::can_pair(shape, target);
+  choices.pairs = pairs ? std::vector<bool>{true, false} : std::vector<bool>{false};
   return choices;
 }
 

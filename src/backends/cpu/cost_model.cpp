@@ -18,7 +18,7 @@ namespace {
 
 // What a block axis does in a kernel.
 struct Role {
-  i64 extent = 1;           // of its range (hint)
+  i64 extent = 1;  // of its range (hint)
   bool grid = false;
   bool dot_m = false, dot_n = false, dot_k = false, dot_batch = false;
   bool contiguous = false;  // some tensor is walked along it with stride 1
@@ -28,7 +28,10 @@ struct Role {
 class Chooser {
  public:
   Chooser(const Kernel& kernel, const Capabilities& capabilities, const Target& target)
-      : kernel_(kernel), capabilities_(capabilities), target_(target), roles_(kernel.blocks.size()) {
+      : kernel_(kernel),
+        capabilities_(capabilities),
+        target_(target),
+        roles_(kernel.blocks.size()) {
     for (size_t b = 0; b < kernel.blocks.size(); ++b) roles_[b].extent = range_of(kernel.blocks[b]);
     for (const ir::Root& root : kernel.roots) {
       for (BlockId block : root.blocks) roles_[block.index].grid = true;
@@ -84,7 +87,7 @@ class Chooser {
     }
   }
 
-  void mark(const Dim& dim, bool Role::*flag) {
+  void mark(const Dim& dim, bool Role::* flag) {
     if (dim.block) roles_[dim.block.index].*flag = true;
   }
 
@@ -142,7 +145,8 @@ class Chooser {
       if (symbol.origin != SymbolOrigin::Block || !symbol.block) continue;
       Role& to = roles_[symbol.block.index];
       const Role& from = roles_[b];
-      to.extent = std::max(from.extent, kernel_[symbol.block].kind == Block::Kind::Registered ? 1 : to.extent);
+      to.extent = std::max(from.extent,
+                           kernel_[symbol.block].kind == Block::Kind::Registered ? 1 : to.extent);
       to.grid |= from.grid;
       to.dot_m |= from.dot_m;
       to.dot_n |= from.dot_n;
@@ -153,9 +157,12 @@ class Chooser {
     }
   }
 
-  // --- sizes ----------------------------------------------------------------------------------------
+  // --- sizes
+  // ----------------------------------------------------------------------------------------
 
-  i64 threads() const { return touched_ < (i64{1} << 15) && dots_ == 0 ? 1 : capabilities_.max_threads; }
+  i64 threads() const {
+    return touched_ < (i64{1} << 15) && dots_ == 0 ? 1 : capabilities_.max_threads;
+  }
 
   void choose_blocks() {
     collect_nests();

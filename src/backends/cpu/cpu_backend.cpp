@@ -24,11 +24,19 @@ using space::Scope;
 
 std::vector<KnobRow> knob_rows(const Target& target) {
   (void)target;
-  auto choice = [](std::string key, Scope scope, std::vector<json> values, json standard, std::string doc) {
-    return KnobRow{std::move(key), scope, KnobKind::Choice, 0, 0, std::move(values), std::move(standard), std::move(doc)};
+  auto choice = [](std::string key, Scope scope, std::vector<json> values, json standard,
+                   std::string doc) {
+    return KnobRow{std::move(key),      scope,         KnobKind::Choice, 0, 0, std::move(values),
+                   std::move(standard), std::move(doc)};
   };
   return {
-      {"num_threads", Scope::Kernel, KnobKind::Integer, 0, 1024, {}, 0,
+      {"num_threads",
+       Scope::Kernel,
+       KnobKind::Integer,
+       0,
+       1024,
+       {},
+       0,
        "threads that share a launch; 0: one per core"},
       choice("schedule", Scope::Kernel, {"static", "dynamic"}, "static",
              "how grid cells go to threads: equal ranges, or chunks on demand"),
@@ -129,8 +137,8 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
   auto code = cpu::compile(module, target_);
   if (!code) return std::unexpected(code.error());
   for (size_t r = 0; r < result.artifact.roots.size(); ++r) {
-    result.artifact.roots[r].run = reinterpret_cast<backends::CellFunction>(
-        code->address(fmt::format("root{}", r)));
+    result.artifact.roots[r].run =
+        reinterpret_cast<backends::CellFunction>(code->address(fmt::format("root{}", r)));
   }
   result.artifact.code = std::make_shared<Code>(std::move(*code));
   return result;

@@ -69,12 +69,19 @@ Value* Emitter::minimum(Value* a, Value* b) {
 llvm::Type* Emitter::register_type(Dtype dtype, i64 lanes) {
   llvm::Type* type = nullptr;
   switch (dtype) {
-    case Dtype::Bool: type = b_.getInt1Ty(); break;
+    case Dtype::Bool:
+      type = b_.getInt1Ty();
+      break;
     case Dtype::F16:
     case Dtype::BF16:
-    case Dtype::F32: type = b_.getFloatTy(); break;
-    case Dtype::F64: type = b_.getDoubleTy(); break;
-    default: type = b_.getIntNTy(static_cast<unsigned>(8 * size_of(dtype)));
+    case Dtype::F32:
+      type = b_.getFloatTy();
+      break;
+    case Dtype::F64:
+      type = b_.getDoubleTy();
+      break;
+    default:
+      type = b_.getIntNTy(static_cast<unsigned>(8 * size_of(dtype)));
   }
   return lanes > 0 ? llvm::FixedVectorType::get(type, static_cast<unsigned>(lanes)) : type;
 }

@@ -1,11 +1,12 @@
 // Emits LLVM IR for a plan: one function per root that runs a range of its grid cells.
 //
-// Code is emitted along the plan's tree. Values are asked for with `eval` at coordinates (an index for
-// each dimension: a scalar, or the consecutive lanes of a vector loop) and computed once per place: a
-// value that does not depend on a loop is emitted in front of that loop. `scopes_` is the stack of
-// places: function entry, grid cell, tile loops, branches, loops over elements.
+// Code is emitted along the plan's tree. Values are asked for with `eval` at coordinates (an index
+// for each dimension: a scalar, or the consecutive lanes of a vector loop) and computed once per
+// place: a value that does not depend on a loop is emitted in front of that loop. `scopes_` is the
+// stack of places: function entry, grid cell, tile loops, branches, loops over elements.
 //
-// In registers bool is i1 and 16-bit floats are float (rounded when stored); in memory bool is a byte.
+// In registers bool is i1 and 16-bit floats are float (rounded when stored); in memory bool is a
+// byte.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -45,11 +46,11 @@ using Coords = std::vector<Coord>;
 // A place where code is being emitted.
 struct Scope {
   i64 id = 0;
-  bool barrier = false;         // nothing may be moved in front of it (a branch)
+  bool barrier = false;                 // nothing may be moved in front of it (a branch)
   llvm::Instruction* before = nullptr;  // in front of the scope: code that it need not repeat
   std::map<plan::AxisId, Coord> coords;
-  i64 lanes = 0;                // of Lanes coordinates; 0 outside of vector loops
-  Value* mask = nullptr;        // lanes that exist, or null: all
+  i64 lanes = 0;          // of Lanes coordinates; 0 outside of vector loops
+  Value* mask = nullptr;  // lanes that exist, or null: all
   std::map<ir::ValueId, Value*> registers;
   std::map<std::pair<ir::ValueId, std::vector<std::pair<i64, Value*>>>, Value*> memo;
   std::map<std::tuple<int, Value*, Value*>, Value*> arithmetic;
@@ -91,7 +92,7 @@ class Emitter {
   void emit_cells(i64 root);
   void enter_cell(i64 root, Value* cell);
   void lay_out_buffers();
-  Value* sym(Sym s);                      // at function entry
+  Value* sym(Sym s);  // at function entry
   Value* emit_sym(Sym s);
   Value* sym_argument(Sym s);
   Value* tensor_pointer(ir::TensorId tensor);
@@ -119,8 +120,8 @@ class Emitter {
   void emit_body(const plan::Node& node, Coord index, i64 lanes, Value* mask,
                  Accumulators& accumulators);
   void finish_reductions(const plan::Node& node, const Accumulators& accumulators);
-  // `body(index, accumulators)` for index = from, from + step, ... while index + step <= to. Returns
-  // the first index not done.
+  // `body(index, accumulators)` for index = from, from + step, ... while index + step <= to.
+  // Returns the first index not done.
   using LoopBody = std::function<void(Value*, Accumulators&)>;
   Value* counted_loop(Value* from, Value* to, i64 step, Accumulators& accumulators,
                       const LoopBody& body);
@@ -157,9 +158,9 @@ class Emitter {
 
   // --- emit_access.cpp: memory ---
   struct Address {
-    Value* pointer = nullptr;   // of lane 0 (or of the element)
-    Value* offsets = nullptr;   // per lane, elements from pointer; null: consecutive or none
-    bool lanes = false;         // differs between lanes
+    Value* pointer = nullptr;  // of lane 0 (or of the element)
+    Value* offsets = nullptr;  // per lane, elements from pointer; null: consecutive or none
+    bool lanes = false;        // differs between lanes
   };
   Value* eval_load(const ir::Op& op, const Coords& coords);
   void emit_store(const ir::Op& op, const Coords& coords);
@@ -234,9 +235,9 @@ class Emitter {
   std::map<const SymNode*, Value*> syms_;
   std::map<ir::TensorId, Value*> tensors_;
   std::map<BlockId, BlockState> blocks_;
-  std::vector<Value*> buffers_;                 // address of each
+  std::vector<Value*> buffers_;  // address of each
   std::vector<std::vector<Value*>> buffer_strides_;
-  std::vector<std::vector<i64>> written_;       // by buffer: scopes of the last write
+  std::vector<std::vector<i64>> written_;  // by buffer: scopes of the last write
   Sym scratch_bytes_;
   Value* dot_scratch_ = nullptr;
   i64 dot_scratch_bytes_ = 0;

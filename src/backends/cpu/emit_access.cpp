@@ -30,19 +30,23 @@ Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
   };
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
     Value* stride = sym(tensor.strides[dim]);
-    if (index.kind == ir::Index::Kind::Tile) scalar_term(block(index.block).begin, block(index.block).depth, stride);
+    if (index.kind == ir::Index::Kind::Tile)
+      scalar_term(block(index.block).begin, block(index.block).depth, stride);
     if (index.kind == ir::Index::Kind::Tile || index.kind == ir::Index::Kind::Range) {
       terms.push_back({coords[at], stride});
     }
     if (index.operand < 0) return;
     ValueId operand = op.operands[index.operand];
     Coords inner;
-    if (rank > 0 && index.kind == ir::Index::Kind::Gather) inner.assign(coords.begin() + at, coords.begin() + at + rank);
+    if (rank > 0 && index.kind == ir::Index::Kind::Gather)
+      inner.assign(coords.begin() + at, coords.begin() + at + rank);
     i64 depth = std::min(top_, depth_of(operand, inner));
     Value* value = eval(operand, inner);
     value = cast(value, kernel_[operand].type.dtype, Dtype::I64);
     bool vector = lanes_of(value) > 0;
-    terms.push_back({{vector ? Coord::Kind::Vector : Coord::Kind::Scalar, value, vector ? top_ : depth}, stride});
+    terms.push_back(
+        {{vector ? Coord::Kind::Vector : Coord::Kind::Scalar, value, vector ? top_ : depth},
+         stride});
   });
   std::stable_sort(terms.begin(), terms.end(),
                    [](const Term& x, const Term& y) { return x.coord.depth < y.coord.depth; });
@@ -65,7 +69,8 @@ Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
     lane_stride = add(lane_stride, term.stride, 0);
   }
   Address address;
-  address.pointer = b_.CreateGEP(memory_type(tensor.dtype), tensor_pointer(op.attrs.tensor), offset);
+  address.pointer =
+      b_.CreateGEP(memory_type(tensor.dtype), tensor_pointer(op.attrs.tensor), offset);
   if (has_lanes && known(lane_stride) == 0) has_lanes = false;
   if (has_lanes && known(lane_stride) != 1) {
     auto* type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
@@ -101,7 +106,8 @@ Emitter::Address Emitter::buffer_address(plan::BufferId buffer, const Coords& co
     }
     depth = std::max(depth, std::min(coord.depth, top_));
     offset = add(offset, mul(coord.index, strides[i], depth), depth);
-    if (coord.kind == Coord::Kind::Lanes) lane_stride = lane_stride ? add(lane_stride, strides[i], 0) : strides[i];
+    if (coord.kind == Coord::Kind::Lanes)
+      lane_stride = lane_stride ? add(lane_stride, strides[i], 0) : strides[i];
   }
   Address address{b_.CreateGEP(type, buffers_[buffer.index], offset), vector, vector != nullptr};
   if (!lane_stride) return address;
@@ -113,7 +119,8 @@ Emitter::Address Emitter::buffer_address(plan::BufferId buffer, const Coords& co
   return address;
 }
 
-// --- memory <-> register ----------------------------------------------------------------------------
+// --- memory <-> register
+// ----------------------------------------------------------------------------
 
 Value* Emitter::load(const Address& address, Dtype memory, Dtype as, Value* mask) {
   i64 width = address.lanes ? lanes() : 0;
@@ -122,18 +129,28 @@ Value* Emitter::load(const Address& address, Dtype memory, Dtype as, Value* mask
   Value* raw = nullptr;
   if (address.offsets) {
     Value* pointers = b_.CreateGEP(memory_type(memory), address.pointer, address.offsets);
-    Value* all = mask ? mask : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(width)));
+    Value* all = mask ? mask
+                      : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(
+                            b_.getInt1Ty(), static_cast<unsigned>(width)));
     raw = b_.CreateMaskedGather(type, pointers, align, all, llvm::Constant::getNullValue(type));
   } else if (width > 0 && mask) {
-    raw = b_.CreateMaskedLoad(type, address.pointer, align, mask, llvm::Constant::getNullValue(type));
+    raw =
+        b_.CreateMaskedLoad(type, address.pointer, align, mask, llvm::Constant::getNullValue(type));
   } else {
     raw = b_.CreateAlignedLoad(type, address.pointer, align);
   }
   switch (memory) {
-    case Dtype::Bool: raw = b_.CreateICmpNE(raw, llvm::Constant::getNullValue(type)); break;
-    case Dtype::BF16: raw = emit_bf16_to_f32(b_, raw); break;
-    case Dtype::F16: raw = emit_f16_to_f32(b_, target_, raw); break;
-    default: break;
+    case Dtype::Bool:
+      raw = b_.CreateICmpNE(raw, llvm::Constant::getNullValue(type));
+      break;
+    case Dtype::BF16:
+      raw = emit_bf16_to_f32(b_, raw);
+      break;
+    case Dtype::F16:
+      raw = emit_f16_to_f32(b_, target_, raw);
+      break;
+    default:
+      break;
   }
   return cast(raw, memory, as);
 }
@@ -145,15 +162,24 @@ void Emitter::store(const Address& address, Dtype memory, Value* value, Dtype as
   BUG_IF(width == 0 && lanes_of(value) > 0, "lanes of a value go to one address");
   value = splat(value, width);
   switch (memory) {
-    case Dtype::Bool: value = b_.CreateZExt(value, memory_type(memory, width)); break;
-    case Dtype::BF16: value = emit_f32_to_bf16(b_, value); break;
-    case Dtype::F16: value = emit_f32_to_f16(b_, target_, value); break;
-    default: break;
+    case Dtype::Bool:
+      value = b_.CreateZExt(value, memory_type(memory, width));
+      break;
+    case Dtype::BF16:
+      value = emit_f32_to_bf16(b_, value);
+      break;
+    case Dtype::F16:
+      value = emit_f32_to_f16(b_, target_, value);
+      break;
+    default:
+      break;
   }
   llvm::Align align(static_cast<u64>(size_of(memory)));
   if (address.offsets) {
     Value* pointers = b_.CreateGEP(memory_type(memory), address.pointer, address.offsets);
-    Value* all = mask ? mask : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(width)));
+    Value* all = mask ? mask
+                      : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(
+                            b_.getInt1Ty(), static_cast<unsigned>(width)));
     b_.CreateMaskedScatter(value, pointers, align, all);
   } else if (width > 0 && mask) {
     b_.CreateMaskedStore(value, address.pointer, align, mask);
@@ -162,11 +188,13 @@ void Emitter::store(const Address& address, Dtype memory, Value* value, Dtype as
     llvm::StoreInst* st = b_.CreateAlignedStore(value, address.pointer, align);
     if (!streaming) return;
     auto* one = llvm::ConstantAsMetadata::get(b_.getInt32(1));
-    st->setMetadata(llvm::LLVMContext::MD_nontemporal, llvm::MDNode::get(module_.getContext(), {one}));
+    st->setMetadata(llvm::LLVMContext::MD_nontemporal,
+                    llvm::MDNode::get(module_.getContext(), {one}));
   }
 }
 
-// --- buffers ----------------------------------------------------------------------------------------
+// --- buffers
+// ----------------------------------------------------------------------------------------
 
 Coords Emitter::buffer_coords(ValueId value, const Coords& coords) const {
   Coords kept;
@@ -185,9 +213,11 @@ void Emitter::store_buffer(plan::BufferId buffer, const Coords& coords, Value* v
   mark_written(buffer);
 }
 
-// --- tensors ----------------------------------------------------------------------------------------
+// --- tensors
+// ----------------------------------------------------------------------------------------
 
-// Lanes (or whether the element) of an access that exist and that the user's mask lets through; null: all.
+// Lanes (or whether the element) of an access that exist and that the user's mask lets through;
+// null: all.
 Value* Emitter::extent_mask(const Op& op, const Coords& coords) {
   Value* exists = scope().mask;
   if (!op.attrs.has_mask) return exists;
@@ -200,7 +230,8 @@ Value* Emitter::eval_load(const Op& op, const Coords& coords) {
   Address address = tensor_address(op, coords);
   Dtype memory = kernel_[op.attrs.tensor].dtype;
   Dtype as = kernel_[op.results[0]].type.dtype;
-  Value* mask = op.attrs.has_mask ? extent_mask(op, coords) : (address.lanes ? scope().mask : nullptr);
+  Value* mask =
+      op.attrs.has_mask ? extent_mask(op, coords) : (address.lanes ? scope().mask : nullptr);
   if (address.lanes) return load(address, memory, as, mask ? splat(mask, lanes()) : nullptr);
   if (!op.attrs.has_mask) return load(address, memory, as, nullptr);
   // One element: a masked-out one is read from memory of ours, and is 0.
@@ -226,8 +257,8 @@ void Emitter::emit_store(const Op& op, const Coords& coords) {
   store(address, memory, value, as, nullptr, false);
 }
 
-// Whether a vector store may go around the caches: wanted, and every address of it is aligned to the
-// vector.
+// Whether a vector store may go around the caches: wanted, and every address of it is aligned to
+// the vector.
 bool Emitter::is_streaming(const Op& op, const Coords& coords) {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   i64 bytes = size_of(tensor.dtype);

@@ -14,8 +14,8 @@ using plan::Node;
 
 namespace {
 
-// Stands for an extent or stride that only a call knows where memory for it is reserved; plans split
-// such extents into blocks, so that it does not matter.
+// Stands for an extent or stride that only a call knows where memory for it is reserved; plans
+// split such extents into blocks, so that it does not matter.
 constexpr i64 kUnknownExtent = i64{1} << 20;
 
 // The schedule's choices where it has some, the target's elsewhere.
@@ -43,7 +43,8 @@ Value* Emitter::extent(const Dim& dim) {
   return dim.block ? block(dim.block).count : sym(dim.size);
 }
 
-// --- operands ---------------------------------------------------------------------------------------
+// --- operands
+// ---------------------------------------------------------------------------------------
 
 Matrix Emitter::matrix(ValueId value) {
   const plan::Placement& place = plan_.at(value);
@@ -68,14 +69,16 @@ Matrix Emitter::load_matrix(const Op& op) {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   i64 rank = kernel_[op.results[0]].type.rank();
   Coords zero(rank, Coord{Coord::Kind::Scalar, integer(0), 0});
-  Matrix result{tensor_address(op, zero).pointer, tensor.dtype, std::vector<Value*>(rank, integer(0))};
+  Matrix result{tensor_address(op, zero).pointer, tensor.dtype,
+                std::vector<Value*>(rank, integer(0))};
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 count, const ir::Index&) {
     if (count == 1) result.strides[at] = sym(tensor.strides[dim]);
   });
   return result;
 }
 
-// --- the dot ----------------------------------------------------------------------------------------
+// --- the dot
+// ----------------------------------------------------------------------------------------
 
 void Emitter::emit_dot(const Node& node) {
   const Op& op = kernel_[node.op];
@@ -91,7 +94,8 @@ void Emitter::emit_dot(const Node& node) {
     Value* end = bound(1);
     // One tile that is all of k.
     BlockState state{begin, end, b_.CreateSub(end, begin), integer(0), integer(1), top_};
-    if (known(begin) && known(end)) state.count = integer(std::max<i64>(*known(end) - *known(begin), 0));
+    if (known(begin) && known(end))
+      state.count = integer(std::max<i64>(*known(end) - *known(begin), 0));
     blocks_[k] = state;
   }
   Matrix a = matrix(op.operands[0]);
@@ -187,7 +191,8 @@ void Emitter::reserve_dot_scratch(const Node& node, const ContractionPlan& plan,
   dot_scratch_bytes_ = std::max(dot_scratch_bytes_, scratch_bytes(plan, shape, target_));
 }
 
-// Runs the epilogue's nodes on one vector of results, as the body of loops over its row and columns.
+// Runs the epilogue's nodes on one vector of results, as the body of loops over its row and
+// columns.
 void Emitter::emit_epilogue(const Node& node, llvm::IRBuilderBase& at, const ContractionResult& r,
                             const Coord* batch, llvm::Instruction* before) {
   Builder::InsertPointGuard guard(b_);

@@ -17,7 +17,8 @@ class Elementwise {
       : b_(b), target_(target), dtype_(dtype), v_(operands), float_(is_float(dtype)) {}
 
   Value* emit(OpCode code) {
-    if (auto fn = math_function(code)) return emit_math(b_, target_, *fn, v_[0], v_.size() > 1 ? v_[1] : nullptr);
+    if (auto fn = math_function(code))
+      return emit_math(b_, target_, *fn, v_[0], v_.size() > 1 ? v_[1] : nullptr);
     if (Value* v = unary(code)) return v;
     if (Value* v = arithmetic(code)) return v;
     if (Value* v = comparison(code)) return v;
@@ -29,13 +30,16 @@ class Elementwise {
   std::optional<MathFn> math_function(OpCode code) const {
     if (!float_) return std::nullopt;
     switch (code) {
-#define MATH(name) case OpCode::name: return MathFn::name;
-      MATH(Exp) MATH(Exp2) MATH(Expm1) MATH(Log) MATH(Log2) MATH(Log10) MATH(Log1p) MATH(Sqrt)
-      MATH(Rsqrt) MATH(Reciprocal) MATH(Sin) MATH(Cos) MATH(Tan) MATH(Sinh) MATH(Cosh) MATH(Tanh)
-      MATH(Asin) MATH(Acos) MATH(Atan) MATH(Erf) MATH(Erfc) MATH(Sigmoid) MATH(Floor) MATH(Ceil)
-      MATH(Round) MATH(Trunc) MATH(Pow) MATH(Atan2) MATH(Fmod) MATH(Remainder)
+#define MATH(name)   \
+  case OpCode::name: \
+    return MathFn::name;
+      MATH(Exp)
+      MATH(Exp2) MATH(Expm1) MATH(Log) MATH(Log2) MATH(Log10) MATH(Log1p) MATH(Sqrt) MATH(Rsqrt)
+          MATH(Reciprocal) MATH(Sin) MATH(Cos) MATH(Tan) MATH(Sinh) MATH(Cosh) MATH(Tanh) MATH(Asin)
+              MATH(Acos) MATH(Atan) MATH(Erf) MATH(Erfc) MATH(Sigmoid) MATH(Floor) MATH(Ceil)
+                  MATH(Round) MATH(Trunc) MATH(Pow) MATH(Atan2) MATH(Fmod) MATH(Remainder)
 #undef MATH
-      default: return std::nullopt;
+                      default : return std::nullopt;
     }
   }
 
@@ -50,20 +54,27 @@ class Elementwise {
   Value* unary(OpCode code) {
     Value* a = v_[0];
     switch (code) {
-      case OpCode::Neg: return float_ ? b_.CreateFNeg(a) : b_.CreateNeg(a);
-      case OpCode::Not: return b_.CreateNot(a);
-      case OpCode::Abs: return absolute(a);
-      case OpCode::Sign: return sign(a);
+      case OpCode::Neg:
+        return float_ ? b_.CreateFNeg(a) : b_.CreateNeg(a);
+      case OpCode::Not:
+        return b_.CreateNot(a);
+      case OpCode::Abs:
+        return absolute(a);
+      case OpCode::Sign:
+        return sign(a);
       case OpCode::Floor:
       case OpCode::Ceil:
       case OpCode::Round:
-      case OpCode::Trunc: return a;
-      case OpCode::IsNan: return float_ ? b_.CreateFCmpUNO(a, a) : falses();
+      case OpCode::Trunc:
+        return a;
+      case OpCode::IsNan:
+        return float_ ? b_.CreateFCmpUNO(a, a) : falses();
       case OpCode::IsInf:
         if (!float_) return falses();
         return b_.CreateFCmpOEQ(b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, a),
                                 llvm::ConstantFP::getInfinity(type()));
-      default: return nullptr;
+      default:
+        return nullptr;
     }
   }
 
@@ -78,7 +89,7 @@ class Elementwise {
   }
 
   Value* sign(Value* a) {
-    Value* positive = float_ ? b_.CreateFCmpOGT(a, number(0))
+    Value* positive = float_          ? b_.CreateFCmpOGT(a, number(0))
                       : is_unsigned() ? b_.CreateICmpNE(a, number(0))
                                       : b_.CreateICmpSGT(a, number(0));
     Value* result = b_.CreateSelect(positive, number(1), number(0));
@@ -92,33 +103,47 @@ class Elementwise {
     Value* a = v_[0];
     Value* b = v_.size() > 1 ? v_[1] : nullptr;
     switch (code) {
-      case OpCode::Add: return float_ ? b_.CreateFAdd(a, b) : b_.CreateAdd(a, b);
-      case OpCode::Sub: return float_ ? b_.CreateFSub(a, b) : b_.CreateSub(a, b);
-      case OpCode::Mul: return float_ ? b_.CreateFMul(a, b) : b_.CreateMul(a, b);
-      case OpCode::Div: return b_.CreateFDiv(a, b);
+      case OpCode::Add:
+        return float_ ? b_.CreateFAdd(a, b) : b_.CreateAdd(a, b);
+      case OpCode::Sub:
+        return float_ ? b_.CreateFSub(a, b) : b_.CreateSub(a, b);
+      case OpCode::Mul:
+        return float_ ? b_.CreateFMul(a, b) : b_.CreateMul(a, b);
+      case OpCode::Div:
+        return b_.CreateFDiv(a, b);
       case OpCode::Max:
         if (float_) return emit_max(b_, target_, a, b);
         return intrinsic(is_unsigned() ? ID(llvm::Intrinsic::umax) : ID(llvm::Intrinsic::smax));
       case OpCode::Min:
         if (float_) return emit_min(b_, target_, a, b);
         return intrinsic(is_unsigned() ? ID(llvm::Intrinsic::umin) : ID(llvm::Intrinsic::smin));
-      case OpCode::And: return b_.CreateAnd(a, b);
-      case OpCode::Or: return b_.CreateOr(a, b);
-      case OpCode::Xor: return b_.CreateXor(a, b);
+      case OpCode::And:
+        return b_.CreateAnd(a, b);
+      case OpCode::Or:
+        return b_.CreateOr(a, b);
+      case OpCode::Xor:
+        return b_.CreateXor(a, b);
       case OpCode::FloorDiv:
-        return float_ ? emit_math(b_, target_, MathFn::Floor, b_.CreateFDiv(a, b)) : floor_divide(a, b);
-      case OpCode::Remainder: return remainder(a, b);
-      case OpCode::Fmod: return b_.CreateSub(a, b_.CreateMul(truncated_quotient(a, b), b));
-      case OpCode::Pow: return integer_power(a, b);
+        return float_ ? emit_math(b_, target_, MathFn::Floor, b_.CreateFDiv(a, b))
+                      : floor_divide(a, b);
+      case OpCode::Remainder:
+        return remainder(a, b);
+      case OpCode::Fmod:
+        return b_.CreateSub(a, b_.CreateMul(truncated_quotient(a, b), b));
+      case OpCode::Pow:
+        return integer_power(a, b);
       case OpCode::Shl:
-      case OpCode::Shr: return shift(code, a, b);
-      case OpCode::Select: return b_.CreateSelect(v_[0], v_[1], v_[2]);
-      default: return nullptr;
+      case OpCode::Shr:
+        return shift(code, a, b);
+      case OpCode::Select:
+        return b_.CreateSelect(v_[0], v_[1], v_[2]);
+      default:
+        return nullptr;
     }
   }
 
-  // a / b towards zero. Division by 0 and the one overflow trap in hardware: 0 divides as 1, and by -1 is
-  // a negation.
+  // a / b towards zero. Division by 0 and the one overflow trap in hardware: 0 divides as 1, and by
+  // -1 is a negation.
   Value* truncated_quotient(Value* a, Value* b) {
     Value* zero = b_.CreateICmpEQ(b, number(0));
     if (is_unsigned()) return b_.CreateUDiv(a, b_.CreateSelect(zero, number(1), b));
@@ -176,13 +201,26 @@ class Elementwise {
     P predicate;
     bool u = is_unsigned();
     switch (code) {
-      case OpCode::Eq: predicate = float_ ? P::FCMP_OEQ : P::ICMP_EQ; break;
-      case OpCode::Ne: predicate = float_ ? P::FCMP_UNE : P::ICMP_NE; break;
-      case OpCode::Lt: predicate = float_ ? P::FCMP_OLT : u ? P::ICMP_ULT : P::ICMP_SLT; break;
-      case OpCode::Le: predicate = float_ ? P::FCMP_OLE : u ? P::ICMP_ULE : P::ICMP_SLE; break;
-      case OpCode::Gt: predicate = float_ ? P::FCMP_OGT : u ? P::ICMP_UGT : P::ICMP_SGT; break;
-      case OpCode::Ge: predicate = float_ ? P::FCMP_OGE : u ? P::ICMP_UGE : P::ICMP_SGE; break;
-      default: return nullptr;
+      case OpCode::Eq:
+        predicate = float_ ? P::FCMP_OEQ : P::ICMP_EQ;
+        break;
+      case OpCode::Ne:
+        predicate = float_ ? P::FCMP_UNE : P::ICMP_NE;
+        break;
+      case OpCode::Lt:
+        predicate = float_ ? P::FCMP_OLT : u ? P::ICMP_ULT : P::ICMP_SLT;
+        break;
+      case OpCode::Le:
+        predicate = float_ ? P::FCMP_OLE : u ? P::ICMP_ULE : P::ICMP_SLE;
+        break;
+      case OpCode::Gt:
+        predicate = float_ ? P::FCMP_OGT : u ? P::ICMP_UGT : P::ICMP_SGT;
+        break;
+      case OpCode::Ge:
+        predicate = float_ ? P::FCMP_OGE : u ? P::ICMP_UGE : P::ICMP_SGE;
+        break;
+      default:
+        return nullptr;
     }
     return b_.CreateCmp(predicate, v_[0], v_[1]);
   }

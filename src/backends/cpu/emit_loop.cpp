@@ -82,7 +82,8 @@ void Emitter::emit_vector_loop(const Node& node, Value* count) {
       auto masked = [&](Value* index, Accumulators& acc) {
         emit_body(node, {Coord::Kind::Lanes, index, top_}, width, mask, acc);
       };
-      Value* end = b_.CreateSelect(b_.CreateICmpSGT(left, integer(0)), b_.CreateAdd(next, integer(1)), next);
+      Value* end =
+          b_.CreateSelect(b_.CreateICmpSGT(left, integer(0)), b_.CreateAdd(next, integer(1)), next);
       counted_loop(next, end, 1, accumulators, masked);
     }
     return finish_reductions(node, accumulators);
@@ -108,7 +109,8 @@ void Emitter::emit_body(const Node& node, Coord index, i64 lanes, Value* mask,
   if (lanes > 0 && !mask) prefetch_next(node);
   for (plan::NodeId child : node.body) {
     const Node& c = plan_[child];
-    bool step = c.kind == Node::Kind::Compute && ir::info(kernel_[c.op].code).rule == ir::Rule::Reduce;
+    bool step =
+        c.kind == Node::Kind::Compute && ir::info(kernel_[c.op].code).rule == ir::Rule::Reduce;
     auto here = std::find(node.reductions.begin(), node.reductions.end(), c.op);
     if (step && here != node.reductions.end()) {
       const Op& op = kernel_[c.op];
@@ -117,7 +119,8 @@ void Emitter::emit_body(const Node& node, Coord index, i64 lanes, Value* mask,
       Value* position = acc.size() == 2 ? splat(index_value(index), lanes) : nullptr;
       std::vector<Value*> stepped = reduction_step(op, acc, value, position);
       if (mask) {
-        for (size_t i = 0; i < acc.size(); ++i) stepped[i] = b_.CreateSelect(mask, stepped[i], acc[i]);
+        for (size_t i = 0; i < acc.size(); ++i)
+          stepped[i] = b_.CreateSelect(mask, stepped[i], acc[i]);
       }
       acc = stepped;
     } else if (step && plan_.axes.of(kernel_[c.op].operands[0], kernel_[c.op].attrs.dims[0])) {
@@ -128,8 +131,8 @@ void Emitter::emit_body(const Node& node, Coord index, i64 lanes, Value* mask,
   }
 }
 
-// Prefetches what the loads of `node.prefetches` will read at these lanes when the loop over `ahead`
-// goes on: one index further.
+// Prefetches what the loads of `node.prefetches` will read at these lanes when the loop over
+// `ahead` goes on: one index further.
 void Emitter::prefetch_next(const Node& node) {
   for (ir::OpId id : node.prefetches) {
     const Op& op = kernel_[id];
@@ -234,7 +237,8 @@ i64 Emitter::vector_lanes(const Node& node) const {
   return target_.lanes(wide ? 8 : 4);
 }
 
-// Whether the tail may run as one masked vector: where masked accesses of every width are instructions.
+// Whether the tail may run as one masked vector: where masked accesses of every width are
+// instructions.
 bool Emitter::can_mask(const Node& node) const {
   if (target_.has_avx512) return true;
   if (!target_.has_masks) return false;

@@ -19,16 +19,23 @@ void Emitter::emit_nodes(const std::vector<plan::NodeId>& nodes) {
 void Emitter::emit_node(plan::NodeId id) {
   const Node& node = plan_[id];
   switch (node.kind) {
-    case Node::Kind::Loop: return emit_loop(node);
-    case Node::Kind::Compute: return emit_compute(node);
-    case Node::Kind::Carry: return emit_carry(node);
-    case Node::Kind::Dot: return emit_dot(node);
-    case Node::Kind::For: return emit_for(node);
-    case Node::Kind::If: return emit_if(node);
+    case Node::Kind::Loop:
+      return emit_loop(node);
+    case Node::Kind::Compute:
+      return emit_compute(node);
+    case Node::Kind::Carry:
+      return emit_carry(node);
+    case Node::Kind::Dot:
+      return emit_dot(node);
+    case Node::Kind::For:
+      return emit_for(node);
+    case Node::Kind::If:
+      return emit_if(node);
   }
 }
 
-// Reductions over loops are stepped by emit_body and step_in_memory; one over an extent of 1 comes here.
+// Reductions over loops are stepped by emit_body and step_in_memory; one over an extent of 1 comes
+// here.
 void Emitter::emit_compute(const Node& node) {
   const Op& op = kernel_[node.op];
   if (op.code == OpCode::Store) return emit_store(op, loop_coords(op.operands[0]));
@@ -62,7 +69,8 @@ void Emitter::emit_carry(const Node& node) {
   store_buffer(node.buffer, coords, value, dtype);
 }
 
-// --- tile loops -------------------------------------------------------------------------------------
+// --- tile loops
+// -------------------------------------------------------------------------------------
 
 void Emitter::emit_for(const Node& node) {
   llvm::Instruction* before = split("for");
@@ -79,7 +87,8 @@ void Emitter::emit_for_axis(const Node& node, size_t depth) {
     return emit_nodes(node.body);
   }
   BlockId id = node.order[depth];
-  size_t position = std::find(op.attrs.blocks.begin(), op.attrs.blocks.end(), id) - op.attrs.blocks.begin();
+  size_t position =
+      std::find(op.attrs.blocks.begin(), op.attrs.blocks.end(), id) - op.attrs.blocks.begin();
   auto bound = [&](size_t i) {
     Value* v = eval(op.operands[i], {});
     return cast(v, kernel_[op.operands[i]].type.dtype, Dtype::I64);
@@ -88,7 +97,7 @@ void Emitter::emit_for_axis(const Node& node, size_t depth) {
   Value* end = bound(2 * position + 1);
   const Block& block = kernel_[id];
   Value* step = block.kind == Block::Kind::Grid ? (block.step ? sym(block.step) : integer(1))
-                                                 : sym(plan_.block_sizes[id.index]);
+                                                : sym(plan_.block_sizes[id.index]);
   Value* range = b_.CreateSub(end, begin);
   Value* tiles = b_.CreateSDiv(b_.CreateAdd(range, b_.CreateSub(step, integer(1))), step);
   llvm::Instruction* before = split("tile");
@@ -108,7 +117,8 @@ void Emitter::emit_for_axis(const Node& node, size_t depth) {
   b_.SetInsertPoint(done);
 }
 
-// --- branches ---------------------------------------------------------------------------------------
+// --- branches
+// ---------------------------------------------------------------------------------------
 
 void Emitter::emit_if(const Node& node) {
   const Op& op = kernel_[node.op];
@@ -117,7 +127,8 @@ void Emitter::emit_if(const Node& node) {
   llvm::BasicBlock* else_block = new_block("else");
   llvm::BasicBlock* done = new_block("endif");
   llvm::Instruction* branch = b_.CreateCondBr(condition, then_block, else_block);
-  for (auto [block, body] : {std::pair(then_block, &node.body), std::pair(else_block, &node.orelse)}) {
+  for (auto [block, body] :
+       {std::pair(then_block, &node.body), std::pair(else_block, &node.orelse)}) {
     b_.SetInsertPoint(block);
     push_scope(branch, true);
     emit_nodes(*body);

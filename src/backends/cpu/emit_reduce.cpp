@@ -38,12 +38,18 @@ std::vector<Value*> Emitter::reduction_identity(const Op& op, i64 lanes) {
   Dtype dtype = accumulation_dtype(kernel_, op);
   auto value = [&](SymValue v) { return splat(constant(dtype, v), lanes); };
   switch (op.code) {
-    case OpCode::Sum: return {value(SymValue::of(i64{0}))};
-    case OpCode::Prod: return {value(SymValue::of(i64{1}))};
-    case OpCode::Any: return {value(SymValue::of_bool(false))};
-    case OpCode::All: return {value(SymValue::of_bool(true))};
-    case OpCode::ReduceMax: return {value(extreme(dtype, false))};
-    case OpCode::ReduceMin: return {value(extreme(dtype, true))};
+    case OpCode::Sum:
+      return {value(SymValue::of(i64{0}))};
+    case OpCode::Prod:
+      return {value(SymValue::of(i64{1}))};
+    case OpCode::Any:
+      return {value(SymValue::of_bool(false))};
+    case OpCode::All:
+      return {value(SymValue::of_bool(true))};
+    case OpCode::ReduceMax:
+      return {value(extreme(dtype, false))};
+    case OpCode::ReduceMin:
+      return {value(extreme(dtype, true))};
     default:
       // An index past every other: the first element replaces it even if it equals the identity.
       return {value(extreme(dtype, !is_largest(op.code))),
@@ -66,13 +72,20 @@ std::vector<Value*> Emitter::combine(const Op& op, const std::vector<Value*>& a,
     return std::vector<Value*>{emit_elementwise(b_, target_, code, dtype, {a[0], b[0]})};
   };
   switch (op.code) {
-    case OpCode::Sum: return apply(OpCode::Add);
-    case OpCode::Prod: return apply(OpCode::Mul);
-    case OpCode::Any: return apply(OpCode::Or);
-    case OpCode::All: return apply(OpCode::And);
-    case OpCode::ReduceMax: return apply(OpCode::Max);
-    case OpCode::ReduceMin: return apply(OpCode::Min);
-    default: break;
+    case OpCode::Sum:
+      return apply(OpCode::Add);
+    case OpCode::Prod:
+      return apply(OpCode::Mul);
+    case OpCode::Any:
+      return apply(OpCode::Or);
+    case OpCode::All:
+      return apply(OpCode::And);
+    case OpCode::ReduceMax:
+      return apply(OpCode::Max);
+    case OpCode::ReduceMin:
+      return apply(OpCode::Min);
+    default:
+      break;
   }
   OpCode better_code = is_largest(op.code) ? OpCode::Gt : OpCode::Lt;
   Value* better = emit_elementwise(b_, target_, better_code, dtype, {b[0], a[0]});

@@ -30,7 +30,8 @@ RootFunction Emitter::emit_root(i64 root) {
 void Emitter::begin_function(i64 root) {
   llvm::Type* pointer = b_.getPtrTy();
   llvm::Type* i64_type = b_.getInt64Ty();
-  auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, i64_type, i64_type, pointer}, false);
+  auto* type =
+      llvm::FunctionType::get(b_.getVoidTy(), {pointer, i64_type, i64_type, pointer}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage,
                                      fmt::format("root{}", root), module_);
   function_->addFnAttr("no-builtins");
@@ -72,7 +73,8 @@ void Emitter::lay_out_buffers() {
     }
     buffer_strides_[i] = strides;
     at_depth(0, [&] { return buffers_[i] = b_.CreateGEP(b_.getInt8Ty(), scratch_, sym(offset)); });
-    Sym bytes = syms.add(syms.mul(count, syms.integer(size_of(buffer.dtype))), syms.integer(kSlack));
+    Sym bytes =
+        syms.add(syms.mul(count, syms.integer(size_of(buffer.dtype))), syms.integer(kSlack));
     Sym lines = syms.ceil_div(bytes, syms.integer(kAlign));
     offset = syms.add(offset, syms.mul(lines, syms.integer(kAlign)));
   }
@@ -80,20 +82,23 @@ void Emitter::lay_out_buffers() {
   at_depth(0, [&] { return dot_scratch_ = b_.CreateGEP(b_.getInt8Ty(), scratch_, sym(offset)); });
 }
 
-// --- arguments --------------------------------------------------------------------------------------
+// --- arguments
+// --------------------------------------------------------------------------------------
 
 Value* Emitter::tensor_pointer(ir::TensorId tensor) {
   Value*& pointer = tensors_[tensor];
   if (!pointer) {
     at_depth(0, [&] {
-      Value* slot = b_.CreateConstGEP1_64(b_.getInt64Ty(), arguments_, static_cast<u64>(tensor.index));
+      Value* slot =
+          b_.CreateConstGEP1_64(b_.getInt64Ty(), arguments_, static_cast<u64>(tensor.index));
       return pointer = b_.CreateLoad(b_.getPtrTy(), slot);
     });
   }
   return pointer;
 }
 
-// Host scalars that the config does not make constant come as arguments, whole expressions at a time.
+// Host scalars that the config does not make constant come as arguments, whole expressions at a
+// time.
 Value* Emitter::sym(Sym s) {
   s = plan_.resolve(s);
   Value*& value = syms_[s.node()];
@@ -104,9 +109,12 @@ Value* Emitter::sym(Sym s) {
 Value* Emitter::emit_sym(Sym s) {
   const SymValue& v = s->value;
   switch (v.type) {
-    case SymType::Int: return integer(v.integer);
-    case SymType::Bool: return b_.getInt1(v.integer != 0);
-    case SymType::Float: return llvm::ConstantFP::get(b_.getDoubleTy(), v.real);
+    case SymType::Int:
+      return integer(v.integer);
+    case SymType::Bool:
+      return b_.getInt1(v.integer != 0);
+    case SymType::Float:
+      return llvm::ConstantFP::get(b_.getDoubleTy(), v.real);
   }
   return nullptr;
 }
@@ -122,14 +130,15 @@ Value* Emitter::sym_argument(Sym s) {
   });
 }
 
-// --- cells and tiles --------------------------------------------------------------------------------
+// --- cells and tiles
+// --------------------------------------------------------------------------------
 
 Sym Emitter::tiles_of(BlockId id) {
   const Block& block = kernel_[id];
   SymTable& syms = *kernel_.syms;
   Sym range = syms.sub(plan_.resolve(block.end), plan_.resolve(block.begin));
   Sym step = block.kind == Block::Kind::Grid && block.step ? plan_.resolve(block.step)
-                                                            : plan_.block_sizes[id.index];
+                                                           : plan_.block_sizes[id.index];
   return syms.make(SymKind::Max, syms.ceil_div(range, step), syms.integer(0));
 }
 

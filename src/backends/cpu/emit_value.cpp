@@ -127,9 +127,9 @@ Value* Emitter::eval_elementwise(const Op& op, const Coords& coords) {
   return emit_elementwise(b_, target_, op.code, dtype, operands);
 }
 
-// x / d for all lanes, by the reciprocal r of d and one correction: q = x r, then q + (x - q d) r, which
-// is the correctly rounded quotient where r is a normal number (Markstein, 1990). A quotient that is not
-// finite needs and takes no correction. A division costs as much as ten such steps.
+// x / d for all lanes, by the reciprocal r of d and one correction: q = x r, then q + (x - q d) r,
+// which is the correctly rounded quotient where r is a normal number (Markstein, 1990). A quotient
+// that is not finite needs and takes no correction. A division costs as much as ten such steps.
 Value* Emitter::divide_by_scalar(Value* x, Value* divisor, i64 depth) {
   auto hoisted = [&](int what, const auto& emit) {
     return at_depth(std::min(depth, top_), [&]() -> Value* {
@@ -142,7 +142,8 @@ Value* Emitter::divide_by_scalar(Value* x, Value* divisor, i64 depth) {
   Value* reciprocal = hoisted(2, [&] { return b_.CreateFDiv(number(1), divisor); });
   Value* tame = hoisted(3, [&] {
     Value* size = b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, divisor);
-    return b_.CreateAnd(b_.CreateFCmpOGE(size, number(0x1p-100)), b_.CreateFCmpOLE(size, number(0x1p100)));
+    return b_.CreateAnd(b_.CreateFCmpOGE(size, number(0x1p-100)),
+                        b_.CreateFCmpOLE(size, number(0x1p100)));
   });
   i64 width = lanes_of(x);
   Value* r = splat(reciprocal, width);
@@ -175,25 +176,33 @@ Value* Emitter::eval_attribute(const Op& op, const Coords& coords) {
   Dtype dtype = kernel_[op.results[0]].type.dtype;
   auto sized = [&](Value* v) { return cast(v, Dtype::I64, dtype); };
   switch (op.code) {
-    case OpCode::Const: return constant(dtype, op.attrs.constant);
+    case OpCode::Const:
+      return constant(dtype, op.attrs.constant);
     case OpCode::HostScalar: {
       SymType type = op.attrs.sym.type();
-      Dtype from = type == SymType::Float ? Dtype::F64
+      Dtype from = type == SymType::Float  ? Dtype::F64
                    : type == SymType::Bool ? Dtype::Bool
                                            : Dtype::I64;
       return cast(sym(op.attrs.sym), from, dtype);
     }
-    case OpCode::TileBegin: return sized(block(op.attrs.block).begin);
-    case OpCode::TileEnd: return sized(block(op.attrs.block).end);
-    case OpCode::TileId: return sized(block(op.attrs.block).id);
-    case OpCode::TileCount: return sized(block(op.attrs.block).tiles);
-    case OpCode::BlockSize: return sized(sym(plan_.block_sizes[op.attrs.block.index]));
+    case OpCode::TileBegin:
+      return sized(block(op.attrs.block).begin);
+    case OpCode::TileEnd:
+      return sized(block(op.attrs.block).end);
+    case OpCode::TileId:
+      return sized(block(op.attrs.block).id);
+    case OpCode::TileCount:
+      return sized(block(op.attrs.block).tiles);
+    case OpCode::BlockSize:
+      return sized(sym(plan_.block_sizes[op.attrs.block.index]));
     case OpCode::TileIndex: {
       Value* index = index_value(coords[0]);
       return sized(b_.CreateAdd(index, splat(block(op.attrs.block).begin, lanes_of(index))));
     }
-    case OpCode::Iota: return sized(index_value(coords[0]));
-    default: BUG_IF(true, "op {} has no value", ir::info(op.code).text);
+    case OpCode::Iota:
+      return sized(index_value(coords[0]));
+    default:
+      BUG_IF(true, "op {} has no value", ir::info(op.code).text);
   }
 }
 
@@ -218,7 +227,8 @@ Value* Emitter::eval_reshape(const Op& op, const Coords& coords) {
   const TileType& from = kernel_[op.operands[0]].type;
   const TileType& to = kernel_[op.results[0]].type;
   i64 shared = 0;
-  while (shared < std::min(from.rank(), to.rank()) && from.shape[shared] == to.shape[shared]) ++shared;
+  while (shared < std::min(from.rank(), to.rank()) && from.shape[shared] == to.shape[shared])
+    ++shared;
   Coords inner(coords.begin(), coords.begin() + shared);
   Value* linear = integer(0);
   i64 depth = deepest(coords);
@@ -240,7 +250,8 @@ Value* Emitter::eval_reshape(const Op& op, const Coords& coords) {
   return eval(op.operands[0], inner);
 }
 
-// --- depths -----------------------------------------------------------------------------------------
+// --- depths
+// -----------------------------------------------------------------------------------------
 
 i64 Emitter::depth_of(ValueId value, const Coords& coords) {
   i64 depth = 0;
@@ -253,7 +264,8 @@ i64 Emitter::depth_of(ValueId value, const Coords& coords) {
 }
 
 i64 Emitter::depth_of_op(const Op& op, const Coords& coords) {
-  if (op.code == OpCode::Const || op.code == OpCode::HostScalar || op.code == OpCode::BlockSize) return 0;
+  if (op.code == OpCode::Const || op.code == OpCode::HostScalar || op.code == OpCode::BlockSize)
+    return 0;
   i64 depth = deepest(coords);
   if (op.attrs.block) return std::max(depth, block(op.attrs.block).depth);
   if (op.code == OpCode::Load) {
@@ -264,9 +276,11 @@ i64 Emitter::depth_of_op(const Op& op, const Coords& coords) {
     plan::for_each_subscript(kernel_, op, [&](i64, i64 at, i64 rank, const ir::Index& index) {
       if (index.operand < 0) return;
       Coords inner;
-      if (index.kind == ir::Index::Kind::Gather) inner.assign(coords.begin() + at, coords.begin() + at + rank);
-      depth = std::max(depth, depth_of(op.operands[index.operand],
-                                       normalised(kernel_, op.operands[index.operand], inner, integer(0))));
+      if (index.kind == ir::Index::Kind::Gather)
+        inner.assign(coords.begin() + at, coords.begin() + at + rank);
+      depth = std::max(
+          depth, depth_of(op.operands[index.operand],
+                          normalised(kernel_, op.operands[index.operand], inner, integer(0))));
     });
     return depth;
   }
