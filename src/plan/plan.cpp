@@ -22,20 +22,6 @@ Sym Plan::resolve(Sym sym) const {
 
 namespace {
 
-// A scheduled value's place in the tree: the loops around its definition and around each use.
-struct ValueUses {
-  i64 run = -1;  // the run (schedule_loops call) that defines it
-  std::vector<NodeId> definition;
-  struct Use {
-    i64 run;
-    std::vector<NodeId> path;
-    bool aligned = false;  // reads the element at the loop indices of the value's own axes
-  };
-  std::vector<Use> uses;
-  bool in_memory = false;    // must be a buffer: read by a dot, or accumulated in memory
-  bool dot_operand = false;  // its buffer keeps the value's own dtype
-};
-
 // A memory access of a run, for ordering stores and loads of one storage.
 struct Access {
   i64 work;
@@ -51,7 +37,7 @@ class Planner {
         config_(config),
         inline_(kernel, plan_.axes, config.value("recompute_limit", i64{4})) {
     (void)capabilities;
-    read_config();
+    read_config(plan_, config);
   }
 
   Plan run() {
@@ -59,58 +45,11 @@ class Planner {
     uses_.resize(kernel_.values.size());
     for (i64 r = 0; r < static_cast<i64>(kernel_.roots.size()); ++r) plan_root(r);
     place_values();
-    for (i64 n = 0; n < static_cast<i64>(plan_.nodes.size()); ++n) finish_loop(NodeId(n));
-    if (plan_.prefetch_rows) {
-      for (Node& node : plan_.nodes) place_prefetches(node);
-    }
-    for (RootPlan& root : plan_.roots) fuse_epilogues(root.body);
+    finish_plan(plan_, inline_, uses_);
     return std::move(plan_);
   }
 
  private:
-  // --- config
-  // -------------------------------------------------------------------------------------
-
-  void read_config() {
-    SymTable& syms = *kernel_.syms;
-    for (i64 s = 0; s < syms.symbol_count(); ++s) {
-      plan_.symbol_values.push_back(syms.symbol_sym(SymbolId(s)));
-    }
-    i64 next = 0;
-    const auto& sizes = config_.at("block_sizes");
-    for (i64 b = 0; b < static_cast<i64>(kernel_.blocks.size()); ++b) {
-      Sym size = kernel_.blocks[b].size;
-      if (size.kind() != SymKind::Symbol) continue;
-      const Symbol& symbol = syms.symbol(size->symbol);
-      if (symbol.origin != SymbolOrigin::Block || symbol.block != BlockId(b)) continue;
-      BUG_IF(next >= static_cast<i64>(sizes.size()), "config has too few block sizes");
-      plan_.symbol_values[size->symbol.index] = syms.integer(sizes[next++].get<i64>());
-    }
-    read_tunables();
-    for (const Block& block : kernel_.blocks) {
-      plan_.block_sizes.push_back(plan_.resolve(block.size));
-    }
-    plan_.vector_unroll = config_.value("vector_unroll", i64{0});
-    plan_.prefetch_rows = config_.value("prefetch_rows", false);
-    plan_.streaming_stores = config_.value("streaming_stores", false);
-  }
-
-  void read_tunables() {
-    SymTable& syms = *kernel_.syms;
-    for (i64 s = 0; s < syms.symbol_count(); ++s) {
-      const Symbol& symbol = syms.symbol(SymbolId(s));
-      if (symbol.origin != SymbolOrigin::Tunable) continue;
-      auto it = config_.find(symbol.name);
-      SymValue value = symbol.hint;
-      if (it != config_.end()) {
-        if (it->is_boolean()) value = SymValue::of_bool(it->get<bool>());
-        if (it->is_number_integer()) value = SymValue::of(it->get<i64>());
-        if (it->is_number_float()) value = SymValue::of(it->get<double>());
-      }
-      plan_.symbol_values[s] = syms.constant(value);
-    }
-  }
-
   std::vector<BlockId> loop_order(const std::vector<BlockId>& blocks) {
     if (blocks.size() < 2) return blocks;
     i64 index = next_order_++;
@@ -121,26 +60,7 @@ class Planner {
     return ordered;
   }
 
-  DotSchedule dot_schedule(i64 index) const {
-    DotSchedule dot;
-    auto number = [&](const char* key, i64 fallback) {
-      auto it = config_.find(key);
-      bool there = it != config_.end() && index < static_cast<i64>(it->size());
-      return there ? (*it)[index].get<i64>() : fallback;
-    };
-    dot.register_rows = number("dot_register_rows", 0);
-    dot.register_vectors = number("dot_register_vectors", 0);
-    dot.k_unroll = number("dot_k_unrolls", 0);
-    dot.cache_rows = number("dot_cache_rows", -1);
-    auto packing = config_.find("dot_packings");
-    if (packing != config_.end() && index < static_cast<i64>(packing->size())) {
-      dot.packing = (*packing)[index].get<std::string>();
-    }
-    return dot;
-  }
-
-  // --- roots and graphs
-  // -----------------------------------------------------------------------------
+  // --- roots and graphs ---
 
   void plan_root(i64 index) {
     const ir::Root& root = kernel_.roots[index];
@@ -281,8 +201,7 @@ class Planner {
     nodes.push_back(result);
   }
 
-  // --- dots
-  // -----------------------------------------------------------------------------------------
+  // --- dots ---
 
   // The dot of a loop over k that does nothing but accumulate it from direct loads; none otherwise.
   OpId swallowable_dot(OpId id) const {
@@ -336,7 +255,7 @@ class Planner {
     node.kind = Node::Kind::Dot;
     node.op = dot_id;
     node.dot = static_cast<i64>(plan_.dots.size());
-    plan_.dots.push_back(dot_schedule(node.dot));
+    plan_.dots.push_back(dot_schedule(config_, node.dot));
     if (swallowed) {
       node.k_loop = outer_id;
       Sym block = plan_.block_sizes[outer.attrs.blocks[0].index];
@@ -414,8 +333,7 @@ class Planner {
     return false;
   }
 
-  // --- works
-  // ----------------------------------------------------------------------------------------
+  // --- works ---
 
   // The value whose dimensions an op iterates over.
   ValueId iteration_value(const Op& op) const {
@@ -563,8 +481,7 @@ class Planner {
     }
   }
 
-  // --- loops
-  // ----------------------------------------------------------------------------------------
+  // --- loops ---
 
   void schedule_run(const std::vector<Work>& works, std::vector<NodeId>& nodes) {
     std::vector<std::vector<NodeId>> paths;
@@ -650,8 +567,7 @@ class Planner {
     }
   }
 
-  // --- placement
-  // ------------------------------------------------------------------------------------
+  // --- placement ---
 
   void place_values() {
     for (i64 v = 0; v < static_cast<i64>(kernel_.values.size()); ++v) {
@@ -688,116 +604,6 @@ class Planner {
     }
     placement = {Placement::Kind::Buffer, add_buffer(value, dims), dims};
     if (uses.dot_operand) plan_.buffers.back().dtype = kernel_[value].type.dtype;
-  }
-
-  // --- finishing
-  // ------------------------------------------------------------------------------------
-
-  void finish_loop(NodeId id) {
-    Node& node = plan_[id];
-    if (node.kind != Node::Kind::Loop) return;
-    bool innermost = true;
-    bool heavy = false;
-    for (NodeId child : node.body) {
-      const Node& c = plan_[child];
-      if (c.kind == Node::Kind::Loop) innermost = false;
-      if (c.kind == Node::Kind::Compute) {
-        heavy = heavy || (ir::info(kernel_[c.op].code).has(ir::Transcendental) &&
-                          kernel_[c.op].code != OpCode::Div);
-      }
-    }
-    Sym extent = plan_.extent(node.axis);
-    node.vector = innermost && !extent.is_int(1);
-    if (!node.vector) return;
-    i64 automatic = heavy || !node.reductions.empty() ? 4 : 2;
-    node.unroll = plan_.vector_unroll > 0 ? plan_.vector_unroll : automatic;
-  }
-
-  // A row loop makes several passes over its row. The first one waits for memory and the heaviest
-  // other one for arithmetic, so the latter fetches what the former will read of the next row.
-  void place_prefetches(Node& row) {
-    if (row.kind != Node::Kind::Loop || row.vector) return;
-    std::vector<NodeId> passes;
-    for (NodeId child : row.body) {
-      if (plan_[child].kind == Node::Kind::Loop && plan_[child].vector) passes.push_back(child);
-    }
-    if (passes.size() < 2) return;
-    NodeId heaviest = *std::max_element(passes.begin() + 1, passes.end(), [&](NodeId a, NodeId b) {
-      return pass_weight(plan_[a]) < pass_weight(plan_[b]);
-    });
-    Node& to = plan_[heaviest];
-    if (plan_[passes[0]].axis != to.axis) return;
-    to.ahead = row.axis;
-    for (NodeId child : plan_[passes[0]].body) {
-      const Node& node = plan_[child];
-      if (node.kind != Node::Kind::Compute || kernel_[node.op].code == OpCode::Store) continue;
-      for (ValueId operand : kernel_[node.op].operands) {
-        inline_.for_each_load(operand, plan_.axes.of(operand), [&](OpId load, const auto& axes) {
-          bool whole = std::count(axes.begin(), axes.end(), row.axis) == 1 &&
-                       std::count(axes.begin(), axes.end(), to.axis) == 1;
-          if (whole && std::ranges::find(to.prefetches, load) == to.prefetches.end()) {
-            to.prefetches.push_back(load);
-          }
-        });
-      }
-    }
-  }
-
-  i64 pass_weight(const Node& pass) const {
-    i64 weight = 0;
-    for (NodeId child : pass.body) {
-      const Node& node = plan_[child];
-      if (node.kind != Node::Kind::Compute) continue;
-      weight += ir::info(kernel_[node.op].code).has(ir::Transcendental) ? 8 : 1;
-    }
-    return weight;
-  }
-
-  // A dot followed by loops that only map its result element by element runs them on its registers.
-  void fuse_epilogues(std::vector<NodeId>& nodes) {
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      Node& node = plan_[nodes[i]];
-      fuse_epilogues(node.body);
-      fuse_epilogues(node.orelse);
-      if (node.kind != Node::Kind::Dot || i + 1 >= nodes.size()) continue;
-      std::vector<NodeId> leaves = epilogue_of(node, nodes[i + 1]);
-      if (leaves.empty()) continue;
-      node.epilogue = std::move(leaves);
-      nodes.erase(nodes.begin() + static_cast<i64>(i) + 1);
-    }
-  }
-
-  std::vector<NodeId> epilogue_of(const Node& dot, NodeId next) const {
-    const Op& op = kernel_[dot.op];
-    ValueId result = dot.k_loop ? kernel_[dot.k_loop].results[0] : op.results[0];
-    if (plan_[dot.buffer].value != result) return {};  // a carried buffer: the loop goes on with it
-    for (const ValueUses::Use& use : uses_[result.index].uses) {
-      if (!use.aligned || use.path.empty() || use.path[0] != next) return {};
-    }
-    const Node* node = &plan_[next];
-    for (i64 d = 0; d < kernel_[result].type.rank(); ++d) {
-      AxisId axis = plan_.axes.of(result, d);
-      if (!axis) continue;
-      if (node->kind != Node::Kind::Loop || node->axis != axis) return {};
-      if (!node->reductions.empty() || !node->memory_reductions.empty()) return {};
-      bool last = d + 1 == kernel_[result].type.rank();
-      if (last) return leaves_of(*node, dot.buffer) ? node->body : std::vector<NodeId>{};
-      if (node->body.size() != 1) return {};
-      node = &plan_[node->body[0]];
-    }
-    return {};
-  }
-
-  bool leaves_of(const Node& loop, BufferId buffer) const {
-    for (NodeId child : loop.body) {
-      const Node& leaf = plan_[child];
-      if (leaf.kind == Node::Kind::Carry) {
-        if (leaf.buffer == buffer || leaf.source) return false;
-      } else if (leaf.kind != Node::Kind::Compute) {
-        return false;
-      }
-    }
-    return true;
   }
 
   Plan plan_;

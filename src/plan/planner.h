@@ -51,4 +51,27 @@ class InlineAnalysis {
   std::vector<i64> cost_;  // by op: -1 scheduled, else operations of inline evaluation
 };
 
+// A scheduled value's place in the tree: the loops around its definition and around each use.
+struct ValueUses {
+  i64 run = -1;  // the run (schedule_loops call) that defines it
+  std::vector<NodeId> definition;
+  struct Use {
+    i64 run;
+    std::vector<NodeId> path;
+    bool aligned = false;  // reads the element at the loop indices of the value's own axes
+  };
+  std::vector<Use> uses;
+  bool in_memory = false;    // must be a buffer: read by a dot, or accumulated in memory
+  bool dot_operand = false;  // its buffer keeps the value's own dtype
+};
+
+// Sets block sizes, tunables and the kernel-wide knobs of `plan`.
+void read_config(Plan& plan, const space::Config& config);
+// The schedule of the kernel's dot number `index`.
+DotSchedule dot_schedule(const space::Config& config, i64 index);
+
+// Decides, once all values have their places, which loops run in lanes, what they prefetch, and
+// which dots run the loops behind them as epilogues.
+void finish_plan(Plan& plan, const InlineAnalysis& inlined, const std::vector<ValueUses>& uses);
+
 }  // namespace peri::plan
