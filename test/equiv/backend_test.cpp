@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "ir/parse.h"
+#include "ir/random_kernel.h"
 #include "run_kernel.h"
 
 namespace peri::equiv {
@@ -98,6 +99,19 @@ TEST(Backend, Matmul) {
     store %12, out[b0, b1]
   }
 )");
+}
+
+TEST(Backend, RandomKernels) {
+  auto backend = backends::find_backend("cpu", "host");
+  ASSERT_TRUE(backend);
+  for (u64 seed = 0; seed < 150; ++seed) {
+    ir::Kernel kernel = ir::random_kernel(seed);
+    space::Config config = (*backend)->default_config(kernel);
+    EXPECT_EQ(compare(kernel, **backend, config, seed), "")
+        << "seed " << seed << "\n"
+        << config.dump() << "\n"
+        << ir::print(kernel) << (*backend)->print_plan(kernel, config);
+  }
 }
 
 }  // namespace

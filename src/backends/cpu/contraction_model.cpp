@@ -100,7 +100,7 @@ class Model {
   void block(ContractionPlan& plan) const {
     const i64 unit = plan.pairs ? 2 : size_of(shape_.acc);  // bytes per element of k
     const i64 panel = plan.nr_vectors * lanes_ * unit;
-    if (plan.pack_b && shape_.c_is_memory && k_ * panel > target_.l2 / 2) {
+    if (plan.pack_b && shape_.c_is_memory && k_ * panel > target_.l2 * 3 / 4) {
       plan.kc = target_.l2 / 2 / panel;
     }
     const i64 depth = plan.kc == 0 ? k_ : plan.kc;
@@ -130,6 +130,11 @@ class Model {
     return best;
   }
 
+  bool is_large() const {
+    const i64 a_bytes = m_ * k_ * size_of(shape_.a);
+    return a_bytes + b_bytes_ + m_ * n_ * size_of(shape_.acc) > target_.l2;
+  }
+
   // The cost of all tiles and tails, in multiply-adds.
   double cost_of(Tile tile, i64 columns, bool packs_a) const {
     const i64 vectors = (columns + lanes_ - 1) / lanes_;
@@ -140,6 +145,11 @@ class Model {
         cost += static_cast<double>(row_tiles * column_tiles) * tile_cost(rows, width);
       }
     }
+    // In memory beyond L2 what counts is to load little for much work. Within, small tiles are better:
+    // the next one starts while the last one's sums are stored.
+    const auto sums = static_cast<double>(tile.rows * tile.vectors);
+    const double traffic = static_cast<double>(tile.rows + tile.vectors) / sums;
+    cost *= 1 + (is_large() ? 0.2 * traffic : 0.004 * std::max(0.0, sums - 16));
     // Rows a power of two apart meet in one cache set, which has eight places.
     const bool rows_collide = shape_.a_stride_m * size_of(shape_.a) % 2048 == 0;
     return tile.rows > 8 && rows_collide && !packs_a ? 1.1 * cost : cost;

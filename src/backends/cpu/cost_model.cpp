@@ -157,8 +157,7 @@ class Chooser {
     }
   }
 
-  // --- sizes
-  // ----------------------------------------------------------------------------------------
+  // --- sizes ---
 
   i64 threads() const {
     return touched_ < (i64{1} << 15) && dots_ == 0 ? 1 : capabilities_.max_threads;

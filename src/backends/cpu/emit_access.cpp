@@ -119,8 +119,7 @@ Emitter::Address Emitter::buffer_address(plan::BufferId buffer, const Coords& co
   return address;
 }
 
-// --- memory <-> register
-// ----------------------------------------------------------------------------
+// --- memory <-> register ---
 
 Value* Emitter::load(const Address& address, Dtype memory, Dtype as, Value* mask) {
   i64 width = address.lanes ? lanes() : 0;
@@ -193,8 +192,7 @@ void Emitter::store(const Address& address, Dtype memory, Value* value, Dtype as
   }
 }
 
-// --- buffers
-// ----------------------------------------------------------------------------------------
+// --- buffers ---
 
 Coords Emitter::buffer_coords(ValueId value, const Coords& coords) const {
   Coords kept;
@@ -213,8 +211,7 @@ void Emitter::store_buffer(plan::BufferId buffer, const Coords& coords, Value* v
   mark_written(buffer);
 }
 
-// --- tensors
-// ----------------------------------------------------------------------------------------
+// --- tensors ---
 
 // Lanes (or whether the element) of an access that exist and that the user's mask lets through;
 // null: all.

@@ -43,8 +43,7 @@ Value* Emitter::extent(const Dim& dim) {
   return dim.block ? block(dim.block).count : sym(dim.size);
 }
 
-// --- operands
-// ---------------------------------------------------------------------------------------
+// --- operands ---
 
 Matrix Emitter::matrix(ValueId value) {
   const plan::Placement& place = plan_.at(value);
@@ -77,8 +76,7 @@ Matrix Emitter::load_matrix(const Op& op) {
   return result;
 }
 
-// --- the dot
-// ----------------------------------------------------------------------------------------
+// --- the dot ---
 
 void Emitter::emit_dot(const Node& node) {
   const Op& op = kernel_[node.op];

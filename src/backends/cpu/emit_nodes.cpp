@@ -69,8 +69,7 @@ void Emitter::emit_carry(const Node& node) {
   store_buffer(node.buffer, coords, value, dtype);
 }
 
-// --- tile loops
-// -------------------------------------------------------------------------------------
+// --- tile loops ---
 
 void Emitter::emit_for(const Node& node) {
   llvm::Instruction* before = split("for");
@@ -117,8 +116,7 @@ void Emitter::emit_for_axis(const Node& node, size_t depth) {
   b_.SetInsertPoint(done);
 }
 
-// --- branches
-// ---------------------------------------------------------------------------------------
+// --- branches ---
 
 void Emitter::emit_if(const Node& node) {
   const Op& op = kernel_[node.op];

@@ -82,8 +82,7 @@ void Emitter::lay_out_buffers() {
   at_depth(0, [&] { return dot_scratch_ = b_.CreateGEP(b_.getInt8Ty(), scratch_, sym(offset)); });
 }
 
-// --- arguments
-// --------------------------------------------------------------------------------------
+// --- arguments ---
 
 Value* Emitter::tensor_pointer(ir::TensorId tensor) {
   Value*& pointer = tensors_[tensor];
@@ -130,8 +129,7 @@ Value* Emitter::sym_argument(Sym s) {
   });
 }
 
-// --- cells and tiles
-// --------------------------------------------------------------------------------
+// --- cells and tiles ---
 
 Sym Emitter::tiles_of(BlockId id) {
   const Block& block = kernel_[id];

@@ -250,8 +250,7 @@ Value* Emitter::eval_reshape(const Op& op, const Coords& coords) {
   return eval(op.operands[0], inner);
 }
 
-// --- depths
-// -----------------------------------------------------------------------------------------
+// --- depths ---
 
 i64 Emitter::depth_of(ValueId value, const Coords& coords) {
   i64 depth = 0;
