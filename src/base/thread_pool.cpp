@@ -150,11 +150,13 @@ void ThreadPool::start_workers(i64 count) {
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
 
-// Last worker first: whoever sees its own post sees those of its children.
+// Last worker first: whoever sees its own post sees those of its children. Only the last store
+// waits until all are visible.
 void ThreadPool::post() {
-  for (i64 thread = job_.threads - 1; thread > 0; --thread) {
-    workers_[thread - 1]->mail.store(kPosted);
+  for (i64 thread = job_.threads - 1; thread > 1; --thread) {
+    workers_[thread - 1]->mail.store(kPosted, std::memory_order_release);
   }
+  workers_[0]->mail.store(kPosted);
   wake_children(0);
 }
 
