@@ -217,8 +217,7 @@ TEST(BuilderDeathTest, RefusesOperandsThatDoNotGoTogether) {
                "operands of dtypes f32 and i64");
 }
 
-// --- faults
-// ---------------------------------------------------------------------------------------
+// --- faults ---
 
 // A well-formed kernel with a loop (carrying %3), and what the verifier says after a change.
 struct Looped : Fixture {
