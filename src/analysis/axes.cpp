@@ -48,8 +48,8 @@ class Joiner {
         members_.push_back({{starts_.back(), i}});
       }
     }
-    join_blocks();
     for (const Op& op : kernel.ops) join_op(op);
+    join_blocks();
   }
 
   i64 find(i64 entry) {
@@ -213,6 +213,14 @@ std::vector<AxisId> Axes::of(ValueId value) const {
   i64 end = value.index + 1 < static_cast<i64>(starts_.size()) ? starts_[value.index + 1]
                                                                : static_cast<i64>(ids_.size());
   return {ids_.begin() + begin, ids_.begin() + end};
+}
+
+std::vector<AxisId> Axes::defined(const Kernel& kernel, ValueId value) const {
+  ir::OpId def = kernel[value].def;
+  if (!def || ir::info(kernel[def].code).rule != ir::Rule::Reduce) return of(value);
+  std::vector<AxisId> axes = of(kernel[def].operands[0]);
+  axes.erase(axes.begin() + kernel[def].attrs.dims[0]);
+  return axes;
 }
 
 }  // namespace peri::analysis

@@ -29,6 +29,9 @@ class Axes {
   // None for a dimension of extent 1.
   AxisId of(ir::ValueId value, i64 dim) const { return ids_[starts_[value.index] + dim]; }
   std::vector<AxisId> of(ir::ValueId value) const;
+  // The axes of the loops that compute a value: its own, or of a reduction the operand's that are
+  // left.
+  std::vector<AxisId> defined(const ir::Kernel& kernel, ir::ValueId value) const;
   const Axis& operator[](AxisId id) const { return axes_[id.index]; }
   i64 count() const { return static_cast<i64>(axes_.size()); }
 

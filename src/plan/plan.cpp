@@ -263,7 +263,7 @@ class Planner {
       use_everywhere(outer.operands[0]);
       use_everywhere(outer.operands[1]);
     }
-    for (size_t i = 0; i < 2; ++i) read_operand(dot.operands[i], pending);
+    for (size_t i = 0; i < 2; ++i) node.operands[i] = read_operand(dot.operands[i], pending);
     node.buffer = destination(graph, outer_id, result, carries);
     place_in(result, node.buffer);
     if (swallowed) place_in(dot.results[0], node.buffer);
@@ -278,19 +278,25 @@ class Planner {
     nodes.push_back(add_node(node));
   }
 
-  // A dot's operand is read from where it lies, or computed into a buffer first.
-  void read_operand(ValueId value, std::vector<Work>& pending) {
-    if (inline_.is_direct_load(value)) return use_everywhere(value);
+  // A dot's operand is read from where it lies, or computed into a buffer first (which is
+  // returned).
+  BufferId read_operand(ValueId value, std::vector<Work>& pending) {
+    if (inline_.is_direct_load(value)) {
+      use_everywhere(value);
+      return {};
+    }
     if (!inline_.is_inline(value)) {
       uses_[value.index].uses.push_back({-1, {}});
       uses_[value.index].in_memory = true;
       uses_[value.index].dot_operand = true;
-      return;
+      return {};
     }
-    if (is_placed(value)) return;
-    BufferId buffer = add_full_buffer(value);
+    std::vector<i64> dims;
+    for (i64 d = 0; d < kernel_[value].type.rank(); ++d) dims.push_back(d);
+    BufferId buffer = add_buffer(value, dims);
     plan_.buffers[buffer.index].dtype = kernel_[value].type.dtype;
     add_carry(value, buffer, pending);
+    return buffer;
   }
 
   // The buffer a dot accumulates in: the carried one, if its result is what the loop carries on and
@@ -490,7 +496,7 @@ class Planner {
     i64 index = runs_++;
     for (size_t w = 0; w < works.size(); ++w) {
       for (const Read& read : works[w].reads) {
-        bool aligned = read.coordinates == plan_.axes.of(read.value);
+        bool aligned = read.coordinates == plan_.axes.defined(kernel_, read.value);
         uses_[read.value.index].uses.push_back({index, paths[w], aligned});
       }
       if (works[w].result) define(works[w], index, paths[w]);
@@ -596,8 +602,9 @@ class Planner {
       return;
     }
     std::vector<i64> dims;
+    std::vector<AxisId> axes = plan_.axes.defined(kernel_, value);
     for (i64 d = 0; d < kernel_[value].type.rank(); ++d) {
-      AxisId axis = plan_.axes.of(value, d);
+      AxisId axis = axes[d];
       bool looped = std::any_of(common.begin(), common.end(),
                                 [&](NodeId n) { return plan_[n].axis == axis; });
       if (axis && !looped) dims.push_back(d);

@@ -77,6 +77,7 @@ struct Node {
   AxisId ahead;
   i64 dot = -1;                  // Dot: index into Plan::dots
   ir::OpId k_loop;               // Dot: the tile loop over k that this dot has swallowed, if any
+  BufferId operands[2];          // Dot: where operands were computed; none: they lie in memory
   bool accumulate = false;       // Dot: add to what `buffer` holds
   std::vector<NodeId> epilogue;  // Dot: nodes run on each register tile instead of a buffer
 };

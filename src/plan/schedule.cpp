@@ -86,7 +86,8 @@ class LoopScheduler {
     for (const Read& read : work.reads) {
       auto it = producer_.find(read.value);
       if (it == producer_.end()) continue;
-      need(it->second, same_turn(works_[it->second], read, axis, plan_.axes.of(read.value)));
+      need(it->second, same_turn(works_[it->second], read, axis,
+                                 plan_.axes.defined(*plan_.kernel, read.value)));
     }
     for (size_t i = 0; i < work.before.size(); ++i) {
       const std::vector<AxisId>& shareable = work.before_axes[i];

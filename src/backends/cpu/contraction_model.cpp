@@ -145,22 +145,30 @@ class Model {
         cost += static_cast<double>(row_tiles * column_tiles) * tile_cost(rows, width);
       }
     }
-    // In memory beyond L2 what counts is to load little for much work. Within, small tiles are better:
-    // the next one starts while the last one's sums are stored.
-    const auto sums = static_cast<double>(tile.rows * tile.vectors);
-    const double traffic = static_cast<double>(tile.rows + tile.vectors) / sums;
-    cost *= 1 + (is_large() ? 0.2 * traffic : 0.004 * std::max(0.0, sums - 16));
+    cost *= 1 + preference(tile);
     // Rows a power of two apart meet in one cache set, which has eight places.
     const bool rows_collide = shape_.a_stride_m * size_of(shape_.a) % 2048 == 0;
-    return tile.rows > 8 && rows_collide && !packs_a ? 1.1 * cost : cost;
+    return tile.rows > 9 && rows_collide && !packs_a ? 1.1 * cost : cost;
+  }
+
+  // Between tiles of equal work. Beyond L2 counts what is loaded per multiply-add, most of all from
+  // A, which comes from further away. Within L2 small tiles are better: the next one starts while
+  // the last one's sums are stored.
+  double preference(Tile tile) const {
+    const auto sums = static_cast<double>(tile.rows * tile.vectors);
+    if (!is_large()) return 0.004 * std::max(0.0, sums - 16);
+    const auto a_bytes = static_cast<double>(tile.rows * size_of(shape_.acc));
+    const auto b_bytes = static_cast<double>(tile.vectors * target_.vector_bytes);
+    return 0.004 * (3 * a_bytes + b_bytes) / sums;
   }
 
   double tile_cost(i64 rows, i64 vectors) const {
     const auto sums = static_cast<double>(rows * vectors);
     if (sums == 0) return 0;
-    const auto loads = static_cast<double>(rows + vectors);
+    // A vector of B may lie across two cache lines.
+    const double loads = 0.5 * static_cast<double>(rows) + 1.5 * static_cast<double>(vectors);
     constexpr double kLatency = 8;  // multiply-adds in flight
-    const double step = std::max({sums, 0.8 * loads, kLatency}) + 0.05 * loads;
+    const double step = std::max({sums, loads, kLatency}) + 0.05 * loads;
     return static_cast<double>(k_) * step + 2 * sums + 8;
   }
 

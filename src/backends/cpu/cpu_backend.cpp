@@ -124,7 +124,7 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
 #ifndef NDEBUG
   std::string faults;
   llvm::raw_string_ostream out(faults);
-  BUG_IF(llvm::verifyModule(module, &out), "malformed LLVM IR: {}", faults);
+  BUG_IF(llvm::verifyModule(module, &out), "malformed LLVM IR: {}\n{}", faults, text_of(module));
 #endif
   if (options.keep_llvm) result.llvm = text_of(module);
   if (options.keep_assembly) {

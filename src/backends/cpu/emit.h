@@ -126,6 +126,8 @@ class Emitter {
   Value* counted_loop(Value* from, Value* to, i64 step, Accumulators& accumulators,
                       const LoopBody& body);
   void clear_memory_reductions(const plan::Node& node);
+  void clear_accumulators(const ir::Op& op, const std::vector<plan::AxisId>& axes,
+                          const Coords& coords);
   void prefetch_next(const plan::Node& node);
   i64 vector_lanes(const plan::Node& node) const;
   bool can_mask(const plan::Node& node) const;
@@ -137,6 +139,7 @@ class Emitter {
   std::vector<Value*> join_lanes(const ir::Op& op, const std::vector<Value*>& acc);
   std::vector<Value*> combine(const ir::Op& op, const std::vector<Value*>& a,
                               const std::vector<Value*>& b);
+  Coords reduced_coords(const ir::Op& op);
   void step_in_memory(const plan::Node& node, const ir::Op& op);
 
   // --- emit_value.cpp: values at coordinates ---
@@ -147,6 +150,7 @@ class Emitter {
   Value* eval_view(const ir::Op& op, const Coords& coords);
   Value* eval_reshape(const ir::Op& op, const Coords& coords);
   Value* eval_attribute(const ir::Op& op, const Coords& coords);
+  i64 settled(i64 depth) const;
   i64 depth_of(ir::ValueId value, const Coords& coords);
   i64 depth_of_op(const ir::Op& op, const Coords& coords);
   i64 depth_of_buffer(plan::BufferId buffer, const Coords& coords) const;

@@ -40,7 +40,7 @@ Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
     Coords inner;
     if (rank > 0 && index.kind == ir::Index::Kind::Gather)
       inner.assign(coords.begin() + at, coords.begin() + at + rank);
-    i64 depth = std::min(top_, depth_of(operand, inner));
+    i64 depth = settled(depth_of(operand, inner));
     Value* value = eval(operand, inner);
     value = cast(value, kernel_[operand].type.dtype, Dtype::I64);
     bool vector = lanes_of(value) > 0;

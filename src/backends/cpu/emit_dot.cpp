@@ -47,7 +47,13 @@ Value* Emitter::extent(const Dim& dim) {
 
 Matrix Emitter::matrix(ValueId value) {
   const plan::Placement& place = plan_.at(value);
-  if (place.kind == plan::Placement::Kind::Buffer) return buffer_matrix(place.buffer);
+  if (place.kind == plan::Placement::Kind::Buffer) {
+    // Dimensions that the buffer leaves out have extent 1.
+    Matrix all = buffer_matrix(place.buffer);
+    std::vector<Value*> strides(kernel_[value].type.rank(), integer(0));
+    for (size_t i = 0; i < place.dims.size(); ++i) strides[place.dims[i]] = all.strides[i];
+    return {all.data, all.dtype, strides};
+  }
   const Op& op = kernel_[kernel_[value].def];
   if (op.code == OpCode::Load) return load_matrix(op);
   Matrix inner = matrix(op.operands[0]);
@@ -96,8 +102,11 @@ void Emitter::emit_dot(const Node& node) {
       state.count = integer(std::max<i64>(*known(end) - *known(begin), 0));
     blocks_[k] = state;
   }
-  Matrix a = matrix(op.operands[0]);
-  Matrix b = matrix(op.operands[1]);
+  auto operand = [&](size_t i) {
+    return node.operands[i] ? buffer_matrix(node.operands[i]) : matrix(op.operands[i]);
+  };
+  Matrix a = operand(0);
+  Matrix b = operand(1);
   Matrix c = buffer_matrix(node.buffer);
   const TileType& ta = kernel_[op.operands[0]].type;
   const TileType& tb = kernel_[op.operands[1]].type;

@@ -205,27 +205,45 @@ void Emitter::finish_reductions(const Node& node, const Accumulators& accumulato
     set_register(result, value);
     const plan::Placement& place = plan_.at(result);
     if (place.kind != plan::Placement::Kind::Buffer) continue;
-    store_buffer(place.buffer, buffer_coords(result, loop_coords(result)), value,
+    store_buffer(place.buffer, buffer_coords(result, reduced_coords(op)), value,
                  kernel_[result].type.dtype);
   }
 }
 
+// Sets the accumulators that a loop over the reduced axis will step: all inner indices, at the
+// current outer ones.
 void Emitter::clear_memory_reductions(const Node& node) {
   for (ir::OpId id : node.memory_reductions) {
     const Op& op = kernel_[id];
-    plan::BufferId buffer = plan_.at(op.results[0]).buffer;
-    Value* count = integer(1);
-    for (Sym extent : plan_[buffer].extents) count = mul(count, sym(extent), 0);
-    Dtype dtype = kernel_[op.results[0]].type.dtype;
-    std::vector<Value*> identity = reduction_identity(op, 0);
-    Accumulators none;
-    counted_loop(integer(0), count, 1, none, [&](Value* index, Accumulators&) {
-      llvm::Type* type = memory_type(plan_[buffer].dtype);
-      Address address{b_.CreateGEP(type, buffers_[buffer.index], index), nullptr, false};
-      store(address, plan_[buffer].dtype, identity[0], dtype, nullptr, false);
-    });
-    mark_written(buffer);
+    clear_accumulators(op, plan_.axes.defined(kernel_, op.results[0]), {});
   }
+}
+
+void Emitter::clear_accumulators(const Op& op, const std::vector<plan::AxisId>& axes,
+                                 const Coords& coords) {
+  ir::ValueId result = op.results[0];
+  if (coords.size() == axes.size()) {
+    const plan::Placement& place = plan_.at(result);
+    store_buffer(place.buffer, buffer_coords(result, coords), reduction_identity(op, 0)[0],
+                 kernel_[result].type.dtype);
+    return;
+  }
+  plan::AxisId axis = axes[coords.size()];
+  auto descend = [&](Coord coord) {
+    Coords next = coords;
+    next.push_back(coord);
+    clear_accumulators(op, axes, next);
+  };
+  if (!axis) return descend({Coord::Kind::Scalar, integer(0), 0});
+  for (i64 s = top_; s >= 0; --s) {
+    auto it = scopes_[s].coords.find(axis);
+    if (it != scopes_[s].coords.end()) return descend(it->second);
+  }
+  const analysis::Axis& extent = plan_.axes[axis];
+  Value* count = extent.block ? block(extent.block).count : sym(extent.size);
+  Accumulators none;
+  counted_loop(integer(0), count, 1, none,
+               [&](Value* index, Accumulators&) { descend({Coord::Kind::Scalar, index, top_}); });
 }
 
 // Lanes of a vector loop: a native vector of f32, fewer where f64 takes part.

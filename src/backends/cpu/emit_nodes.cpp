@@ -41,11 +41,12 @@ void Emitter::emit_compute(const Node& node) {
   if (op.code == OpCode::Store) return emit_store(op, loop_coords(op.operands[0]));
   ValueId result = op.results[0];
   Dtype dtype = kernel_[result].type.dtype;
-  Coords coords = loop_coords(result);
+  bool reduction = ir::info(op.code).rule == ir::Rule::Reduce;
+  Coords coords = reduction ? reduced_coords(op) : loop_coords(result);
   Value* value = nullptr;
   if (op.code == OpCode::Load) {
     value = eval_load(op, coords);
-  } else if (ir::info(op.code).rule == ir::Rule::Reduce) {
+  } else if (reduction) {
     Coords inner = loop_coords(op.operands[0]);
     Value* element = eval(op.operands[0], inner);
     i64 width = lanes_of(element);

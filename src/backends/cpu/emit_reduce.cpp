@@ -123,6 +123,13 @@ std::vector<Value*> Emitter::join_lanes(const Op& op, const std::vector<Value*>&
   return parts;
 }
 
+// The loop indices of a reduction's result: its operand's, but for the reduced one.
+Coords Emitter::reduced_coords(const Op& op) {
+  Coords coords = loop_coords(op.operands[0]);
+  coords.erase(coords.begin() + op.attrs.dims[0]);
+  return coords;
+}
+
 // One step of a reduction whose accumulators, one for each inner index, live in its buffer.
 void Emitter::step_in_memory(const plan::Node& node, const Op& op) {
   (void)node;
@@ -130,9 +137,7 @@ void Emitter::step_in_memory(const plan::Node& node, const Op& op) {
   plan::BufferId buffer = plan_.at(result).buffer;
   Dtype dtype = accumulation_dtype(kernel_, op);
   Coords inner = loop_coords(op.operands[0]);
-  Coords coords = inner;
-  coords.erase(coords.begin() + op.attrs.dims[0]);
-  Coords kept = buffer_coords(result, coords);
+  Coords kept = buffer_coords(result, reduced_coords(op));
   Value* value = splat(eval(op.operands[0], inner), lanes());
   std::vector<Value*> acc{splat(load_buffer(buffer, kept, dtype), lanes())};
   acc = reduction_step(op, acc, value, nullptr);

@@ -76,11 +76,7 @@ Value* Emitter::find_register(ValueId value, i64* depth) {
 
 Value* Emitter::eval(ValueId value, const Coords& wanted) {
   Coords coords = normalised(kernel_, value, wanted, integer(0));
-  i64 depth = depth_of(value, coords);
-  for (i64 s = top_; s > depth; --s) {
-    if (scopes_[s].barrier) depth = std::max(depth, s);
-  }
-  return at_depth(depth, [&]() -> Value* {
+  return at_depth(settled(depth_of(value, coords)), [&]() -> Value* {
     auto key = std::pair(value, key_of(coords));
     auto it = scopes_[top_].memo.find(key);
     if (it != scopes_[top_].memo.end()) return it->second;
@@ -88,6 +84,14 @@ Value* Emitter::eval(ValueId value, const Coords& wanted) {
     scopes_[top_].memo[key] = result;
     return result;
   });
+}
+
+// Where a value that could stand at `depth` does stand: not in front of a branch.
+i64 Emitter::settled(i64 depth) const {
+  for (i64 s = top_; s > depth; --s) {
+    if (scopes_[s].barrier) return s;
+  }
+  return std::min(depth, top_);
 }
 
 Value* Emitter::eval_here(ValueId value, const Coords& coords) {
@@ -119,7 +123,7 @@ Value* Emitter::eval_elementwise(const Op& op, const Coords& coords) {
   }
   bool one_divisor = op.code == OpCode::Div && width > 0 && lanes_of(operands[1]) == 0;
   if (one_divisor && compute_dtype(dtype) == Dtype::F32 && target_.has_avx512) {
-    return divide_by_scalar(operands[0], operands[1], depth_of(op.operands[1], coords));
+    return divide_by_scalar(operands[0], operands[1], settled(depth_of(op.operands[1], coords)));
   }
   for (Value*& operand : operands) operand = splat(operand, width);
   if (op.code == OpCode::Cast) return cast(operands[0], dtype, kernel_[op.results[0]].type.dtype);
@@ -132,7 +136,7 @@ Value* Emitter::eval_elementwise(const Op& op, const Coords& coords) {
 // that is not finite needs and takes no correction. A division costs as much as ten such steps.
 Value* Emitter::divide_by_scalar(Value* x, Value* divisor, i64 depth) {
   auto hoisted = [&](int what, const auto& emit) {
-    return at_depth(std::min(depth, top_), [&]() -> Value* {
+    return at_depth(depth, [&]() -> Value* {
       Value*& shared = scopes_[top_].arithmetic[{what, divisor, divisor}];
       if (!shared) shared = emit();
       return shared;
