@@ -237,6 +237,18 @@ Lowerer::Access Lowerer::access(check::TensorId id, const std::vector<TIndex>& i
   return result;
 }
 
+namespace {
+
+// Whether a tensor's first element is its storage's first.
+bool starts_storage(const check::TypedKernel& typed, check::TensorId id) {
+  for (; typed[id].kind == check::HostTensor::Kind::View; id = typed[id].base) {
+    if (!typed[id].offset || !typed[id].offset.is_int(0)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 ir::TensorId Lowerer::tensor(check::TensorId id) {
   auto [found, fresh] = tensors_.try_emplace(id, std::ssize(kernel_.tensors));
   if (!fresh) return found->second;
@@ -249,7 +261,8 @@ ir::TensorId Lowerer::tensor(check::TensorId id) {
   param.strides = equalities_.canonical(host.strides);
   param.slot = id.index;
   param.base = storage.index;
-  param.aligned = typed_[id].kind == check::HostTensor::Kind::Alloc;
+  param.aligned =
+      typed_[storage].kind == check::HostTensor::Kind::Alloc && starts_storage(typed_, id);
   kernel_.tensors.push_back(std::move(param));
   return found->second;
 }

@@ -1,6 +1,7 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "analysis/memory_effects.h"
@@ -550,12 +551,14 @@ class Planner {
 
   void score_accesses(const Work& work, std::vector<double>& score) const {
     const Node& node = plan_[work.node];
+    // An access over more axes happens more often.
+    double weight = std::pow(16.0, std::ranges::count_if(work.axes, [](AxisId a) { return bool(a); }));
     auto add = [&](ir::TensorId tensor, i64 dim, AxisId axis) {
-      if (axis && kernel_[tensor].strides[dim].is_int(1)) score[axis.index] += 1;
+      if (axis && kernel_[tensor].strides[dim].is_int(1)) score[axis.index] += weight;
     };
     for (size_t i = work.axes.size(); i-- > 0;) {
       if (!work.axes[i]) continue;
-      score[work.axes[i].index] += 0.25;
+      score[work.axes[i].index] += weight / 4;
       break;
     }
     if (node.kind == Node::Kind::Carry) return inline_.for_each_access(node.value, work.axes, add);

@@ -85,7 +85,7 @@ class Model {
     plan.mr = tile.rows;
     plan.nr_vectors = tile.vectors;
     plan.k_unroll = std::clamp<i64>(
-        static_cast<i64>(std::bit_floor(static_cast<u64>(96 / (tile.rows * tile.vectors)))), 2, 8);
+        static_cast<i64>(std::bit_floor(static_cast<u64>(48 / (tile.rows * tile.vectors)))), 2, 8);
     block(plan);
     return plan;
   }
@@ -107,7 +107,7 @@ class Model {
     const i64 a_unit = plan.pack_a ? unit : size_of(shape_.a);
     if (m_ * depth * a_unit <= target_.l2 / 4) return;
     plan.mc = std::max<i64>(2 * plan.mr, target_.l2 * 3 / 8 / (depth * a_unit));
-    if (plan.pack_b) plan.nc = 4 * plan.nr_vectors * lanes_;
+    if (plan.pack_b) plan.nc = 32 * lanes_;
     plan.prefetch_a = !plan.pack_a && shape_.a_stride_k == 1;
   }
 
@@ -145,21 +145,23 @@ class Model {
         cost += static_cast<double>(row_tiles * column_tiles) * tile_cost(rows, width);
       }
     }
-    cost *= 1 + preference(tile);
+    cost *= 1 + preference(tile, vectors);
     // Rows a power of two apart meet in one cache set, which has eight places.
     const bool rows_collide = shape_.a_stride_m * size_of(shape_.a) % 2048 == 0;
     return tile.rows > 9 && rows_collide && !packs_a ? 1.1 * cost : cost;
   }
 
   // Between tiles of equal work. Beyond L2 counts what is loaded per multiply-add, most of all from
-  // A, which comes from further away. Within L2 small tiles are better: the next one starts while
-  // the last one's sums are stored.
-  double preference(Tile tile) const {
+  // A, which comes from further away, and that few tails need code. Within L2 small tiles are
+  // better: the next one starts while the last one's sums are stored.
+  double preference(Tile tile, i64 vectors) const {
     const auto sums = static_cast<double>(tile.rows * tile.vectors);
-    if (!is_large()) return 0.004 * std::max(0.0, sums - 16);
+    const double size = 0.004 * std::max(0.0, sums - (is_large() ? 24 : 16));
+    if (!is_large()) return size;
     const auto a_bytes = static_cast<double>(tile.rows * size_of(shape_.acc));
     const auto b_bytes = static_cast<double>(tile.vectors * target_.vector_bytes);
-    return 0.004 * (3 * a_bytes + b_bytes) / sums;
+    const i64 tails = (m_ % tile.rows != 0) + (vectors % tile.vectors != 0);
+    return size + 0.002 * (4 * a_bytes + b_bytes) / sums + 0.003 * static_cast<double>(tails);
   }
 
   double tile_cost(i64 rows, i64 vectors) const {

@@ -39,6 +39,8 @@ class Chooser {
     }
     for (const ir::Value& value : kernel.values) widen(value.type);
     share_registered();
+    // Rows that have an extent of their own inside run along that.
+    for (Role& role : roles_) role.contiguous &= role.width == 1;
   }
 
   Config choose() {

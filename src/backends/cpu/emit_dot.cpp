@@ -26,7 +26,9 @@ ContractionPlan contraction_plan(const plan::DotSchedule& schedule, const Contra
   if (schedule.register_vectors > 0) plan.nr_vectors = schedule.register_vectors;
   if (schedule.k_unroll > 0) plan.k_unroll = schedule.k_unroll;
   if (schedule.cache_rows >= 0) plan.mc = schedule.cache_rows;
-  if (schedule.k_block > 0) plan.kc = schedule.k_block;
+  // A block that holds all of k leaves its split to the target.
+  bool splits = schedule.k_block > 0 && (shape.k == kDynamic || schedule.k_block < shape.k);
+  if (splits) plan.kc = schedule.k_block;
   if (schedule.packing != "auto") {
     plan.pack_a = schedule.packing == "a" || schedule.packing == "ab";
     plan.pack_b = schedule.packing == "b" || schedule.packing == "ab";

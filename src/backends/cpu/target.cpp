@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include <algorithm>
 #include <span>
 
@@ -47,6 +49,10 @@ void read_cache_sizes(Target& target) {
   read(_SC_LEVEL1_DCACHE_SIZE, target.l1d);
   read(_SC_LEVEL2_CACHE_SIZE, target.l2);
   read(_SC_LEVEL3_CACHE_SIZE, target.l3);
+  // Above is the whole socket's on some machines; this is one cache, "32768K".
+  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  i64 kibibytes = 0;
+  if (file >> kibibytes && kibibytes > 0) target.l3 = kibibytes << 10;
 }
 
 void set_x86_level(Target& target, int level) {
