@@ -1,10 +1,11 @@
 // The typed kernel: what `check` makes of one kernel function and one specialisation.
 //
 // Names are resolved, helper functions and lambdas inlined, branches on constants pruned, static
-// loops unrolled, dtypes promoted (with explicit Cast) and shapes broadcast (with explicit Unsqueeze
-// and Expand): whoever reads this tree needs no rule of Python or torch. It has two parts: a host
-// part (a linear list of statements over host scalars and tensor slots) and device roots (statement
-// trees over device values), one per top-level device loop, launched from the host part.
+// loops unrolled, dtypes promoted (with explicit Cast) and shapes broadcast (with explicit
+// Unsqueeze and Expand): whoever reads this tree needs no rule of Python or torch. It has two
+// parts: a host part (a linear list of statements over host scalars and tensor slots) and device
+// roots (statement trees over device values), one per top-level device loop, launched from the host
+// part.
 //
 // Host tensor math (`losses.mean()`) has already become an allocation and a root of its own.
 #pragma once
@@ -35,7 +36,7 @@ enum class Builtin : u8 {
 };
 std::string_view name_of(Builtin builtin);
 
-// --- host tensors ---------------------------------------------------------------------------------
+// --- host tensors ---
 
 struct HostTensor {
   enum class Kind : u8 {
@@ -53,7 +54,7 @@ struct HostTensor {
   Sym offset;
 };
 
-// --- device expressions ---------------------------------------------------------------------------
+// --- device expressions ---
 
 // One subscript of a host tensor. Scalar and gather subscripts are device expressions.
 struct TIndex {
@@ -85,23 +86,23 @@ struct Texpr {
   TexprKind kind = TexprKind::Scalar;
   TileType type;
   diag::Span span;
-  Sym sym;                        // Scalar
-  VarId var;                      // Var
-  BlockId block;                  // TileAttr
+  Sym sym;        // Scalar
+  VarId var;      // Var
+  BlockId block;  // TileAttr
   TileAttr attr = TileAttr::Begin;
-  TensorId tensor;                // Load
-  std::vector<TIndex> indices;    // Load
-  TexprId mask;                   // Load; has the load's shape
-  Builtin builtin = Builtin::Neg; // Apply, with the next five
-  std::vector<TexprId> operands;  // elementwise: all of the promoted dtype, and of the result's shape
-                                  // or scalar
+  TensorId tensor;                 // Load
+  std::vector<TIndex> indices;     // Load
+  TexprId mask;                    // Load; has the load's shape
+  Builtin builtin = Builtin::Neg;  // Apply, with the next five
+  std::vector<TexprId> operands;   // elementwise: all of the promoted dtype, and of the result's
+                                  // shape or scalar
   std::vector<i64> dims;
   bool keep_dims = false;
   double real = 0;
   std::string text;
 };
 
-// --- device statements ----------------------------------------------------------------------------
+// --- device statements ---
 
 enum class TstmtKind : u8 {
   Assign,  // `var` = `value`
@@ -141,7 +142,7 @@ struct Root {
   diag::Span span;
 };
 
-// --- host statements ------------------------------------------------------------------------------
+// --- host statements ---
 
 // A returned value: a tensor, a scalar, None, or a tuple/list/dict of values.
 struct ReturnValue {
@@ -174,8 +175,8 @@ struct HostStmt {
 struct Tunable {
   std::string name;
   SymbolId symbol;
-  std::string kind;        // "power_of_two", "integer", "enum", "boolean"
-  i64 low = 0, high = 0;   // power_of_two, integer
+  std::string kind;               // "power_of_two", "integer", "enum", "boolean"
+  i64 low = 0, high = 0;          // power_of_two, integer
   std::vector<SymValue> choices;  // enum
   SymValue default_value;
 };

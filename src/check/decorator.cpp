@@ -1,0 +1,304 @@
+// Kernels of a module: functions under @helion.kernel, with the decorator's arguments evaluated.
+#include <fmt/format.h>
+
+#include <array>
+
+#include "check/checker.h"
+#include "check/fns.h"
+
+namespace peri::check {
+
+using diag::Kind;
+using nlohmann::ordered_json;
+using syntax::Ast;
+using syntax::Expr;
+using syntax::ExprId;
+using syntax::ExprKind;
+using syntax::Stmt;
+using syntax::StmtId;
+using syntax::StmtKind;
+
+namespace {
+
+struct Setting {
+  std::string_view name;
+  bool used;  // has a meaning here
+};
+
+constexpr Setting kSettings[] = {
+#define SETTING(name, used) {#name, used},
+#include "check/settings.def"
+};
+
+const Setting* find_setting(std::string_view name) {
+  for (const Setting& s : kSettings) {
+    if (s.name == name) return &s;
+  }
+  return nullptr;
+}
+
+// Settings of Helion's other backends, which come and go.
+bool foreign_setting(std::string_view name) {
+  return name.starts_with("cute_") || name.starts_with("pallas_") || name.starts_with("triton_") ||
+         name.starts_with("tileir_");
+}
+
+bool is_kernel_maker(const Value& v) {
+  return v.is(ValueKind::Builtin) && v.builtin->entry->handler == &fn::nested_kernel;
+}
+
+// The decorator's callee, if it is helion.kernel or one of its other names.
+std::optional<ExprId> kernel_callee(Checker& c, const Ast& ast, ExprId decorator) {
+  const Expr& e = ast[decorator];
+  const ExprId callee = e.kind == ExprKind::Call ? e.items[0] : decorator;
+  const ExprKind kind = ast[callee].kind;
+  if (kind != ExprKind::Name && kind != ExprKind::Attribute) return std::nullopt;
+  diag::Diags muted(c.diags->sources());
+  diag::Diags* const outer = std::exchange(c.diags, &muted);
+  Frame frame;
+  frame.ast = &ast;
+  frame.env = std::make_shared<Env>();
+  c.frames.push_back(std::move(frame));
+  const Value v = c.eval(callee);
+  c.frames.pop_back();
+  c.diags = outer;
+  return is_kernel_maker(v) ? std::optional(callee) : std::nullopt;
+}
+
+std::optional<ordered_json> to_json(Checker& c, const Value& v) {
+  switch (v.kind) {
+    case ValueKind::None:
+      return ordered_json(nullptr);
+    case ValueKind::String:
+      return ordered_json(v.text);
+    case ValueKind::Dtype:
+      return ordered_json(torch_name_of(v.dtype));
+    case ValueKind::Scalar: {
+      if (!v.sym.is_const()) return std::nullopt;
+      const SymValue& value = v.sym->value;
+      if (value.type == SymType::Bool) return ordered_json(value.integer != 0);
+      if (value.type == SymType::Int) return ordered_json(value.integer);
+      return ordered_json(value.real);
+    }
+    case ValueKind::Sequence: {
+      ordered_json list = ordered_json::array();
+      for (const Value& item : v.seq->items) {
+        const auto part = to_json(c, item);
+        if (!part) return std::nullopt;
+        list.push_back(*part);
+      }
+      return list;
+    }
+    case ValueKind::Config:
+    case ValueKind::Dict: {
+      ordered_json object = ordered_json::object();
+      for (const auto& [key, item] : v.dict->items) {
+        const auto part = to_json(c, item);
+        if (!part || !key.is(ValueKind::String)) return std::nullopt;
+        object[key.text] = *part;
+      }
+      return object;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+// Reads the arguments of one decorator into a declaration.
+class Decorator {
+ public:
+  Decorator(Checker& c, const Ast& ast, KernelDecl& decl, std::vector<std::string>& noted)
+      : c_(c), ast_(ast), decl_(decl), noted_(noted) {}
+
+  void read(ExprId decorator) {
+    const Expr& e = ast_[decorator];
+    if (e.kind != ExprKind::Call) return;
+    for (std::size_t i = 1; i < e.items.size(); ++i) {
+      const std::string& name = e.names[i - 1];
+      if (name.empty()) continue;  // the function, where the decorator is called by hand
+      const Span span = ast_[e.items[i]].span;
+      if (name == "**") {
+        spread(e.items[i], span);
+      } else {
+        argument(name, e.items[i], span);
+      }
+    }
+  }
+
+ private:
+  // Values of settings that have no meaning here may use anything; they are evaluated in silence.
+  Value eval(ExprId id, bool silent) {
+    diag::Diags muted(c_.diags->sources());
+    diag::Diags* const outer = c_.diags;
+    if (silent) c_.diags = &muted;
+    Frame frame;
+    frame.ast = &ast_;
+    frame.env = std::make_shared<Env>();
+    c_.frames.push_back(std::move(frame));
+    Value v = c_.eval(id);
+    c_.frames.pop_back();
+    c_.diags = outer;
+    return v;
+  }
+
+  void spread(ExprId id, Span span) {
+    const Value v = eval(id, false);
+    if (!v.is(ValueKind::Dict)) return;
+    for (const auto& [key, item] : v.dict->items) set(key.text, item, span);
+  }
+
+  void argument(const std::string& name, ExprId id, Span span) {
+    const Setting* setting = find_setting(name);
+    if (setting == nullptr && !foreign_setting(name)) {
+      std::vector<std::string> names;
+      for (const Setting& s : kSettings) names.emplace_back(s.name);
+      c_.error(Kind::UnknownSetting, span, fmt::format("there is no setting `{}`", name)).hint =
+          c_.nearest_hint(name, names);
+      return;
+    }
+    set(name, eval(id, setting == nullptr || !setting->used), span);
+  }
+
+  void set(const std::string& name, const Value& v, Span span) {
+    if (name == "config") return config(v, span);
+    if (name == "configs") return configs(v, span);
+    if (name == "static_shapes") {
+      if (v.scalar() && v.sym.is_const() && v.sym.type() == SymType::Bool) {
+        decl_.static_shapes = v.sym->value.integer != 0;
+      } else if (!v.poison()) {
+        wrong(name, "True or False", span);
+      }
+      return;
+    }
+    if (name == "index_dtype") {
+      if (v.is(ValueKind::Dtype)) decl_.index_dtype = v.dtype;
+      if (!v.is(ValueKind::Dtype) && !v.none() && !v.poison()) wrong(name, "a dtype", span);
+      return;
+    }
+    const auto json = to_json(c_, v);
+    decl_.settings[name] = json ? nlohmann::json(*json) : nlohmann::json(nullptr);
+    const Setting* setting = find_setting(name);
+    if (setting != nullptr && setting->used) return;
+    if (std::ranges::find(noted_, name) != noted_.end()) return;
+    noted_.push_back(name);
+    c_.diags->note(Kind::IgnoredSetting, span, fmt::format("`{}` has no meaning here", name));
+  }
+
+  void wrong(const std::string& name, std::string_view wanted, Span span) {
+    c_.error(Kind::BadSetting, span, fmt::format("`{}` must be {}", name, wanted));
+  }
+
+  void config(const Value& v, Span span) {
+    if (v.poison() || v.none()) return;
+    const bool fits = v.is(ValueKind::Config) || v.is(ValueKind::Dict);
+    const auto json = fits ? to_json(c_, v) : std::nullopt;
+    if (!json) return wrong("config", "a `helion.Config` or a dict of constants", span);
+    decl_.configs.push_back(*json);
+  }
+
+  void configs(const Value& v, Span span) {
+    if (v.poison() || v.none()) return;
+    if (!v.is(ValueKind::Sequence)) return wrong("configs", "a list of configs", span);
+    for (const Value& item : v.seq->items) config(item, item.span.source ? item.span : span);
+  }
+
+  Checker& c_;
+  const Ast& ast_;
+  KernelDecl& decl_;
+  std::vector<std::string>& noted_;
+};
+
+// Walks a module for kernels.
+class Finder {
+ public:
+  Finder(const Ast& ast, diag::Diags& diags) : ast_(ast), checker_(ast, diags) {}
+
+  std::vector<KernelDecl> run() {
+    walk(ast_.module);
+    return std::move(kernels_);
+  }
+
+ private:
+  void walk(const std::vector<StmtId>& body) {
+    for (StmtId id : body) {
+      const Stmt& stmt = ast_[id];
+      if (stmt.kind == StmtKind::Function) {
+        function(id);
+      } else if (stmt.kind == StmtKind::If || stmt.kind == StmtKind::Try ||
+                 stmt.kind == StmtKind::With) {
+        walk(stmt.body);
+        for (const auto& handler : stmt.handlers) walk(handler);
+        walk(stmt.orelse);
+      } else if (stmt.kind == StmtKind::Assign) {
+        assignment(stmt);
+      }
+    }
+  }
+
+  KernelDecl declare(StmtId id, std::string name) const {
+    const Stmt& stmt = ast_[id];
+    KernelDecl decl;
+    decl.name = std::move(name);
+    decl.function = id;
+    decl.span = stmt.head_span ? stmt.head_span : stmt.span;
+    for (const syntax::Param& p : stmt.params) {
+      decl.params.push_back(p.name);
+      decl.param_info.push_back(
+          {p.name, static_cast<bool>(p.default_value),
+           p.annotation ? std::string(checker_.diags->sources().snippet(ast_[p.annotation].span))
+                        : ""});
+    }
+    return decl;
+  }
+
+  void add(KernelDecl decl) {
+    std::erase_if(kernels_, [&](const KernelDecl& k) { return k.name == decl.name; });
+    kernels_.push_back(std::move(decl));
+  }
+
+  void function(StmtId id) {
+    const Stmt& stmt = ast_[id];
+    for (ExprId decorator : stmt.decorators) {
+      if (!kernel_callee(checker_, ast_, decorator)) continue;
+      KernelDecl decl = declare(id, stmt.text);
+      Decorator(checker_, ast_, decl, noted_).read(decorator);
+      add(std::move(decl));
+      return;
+    }
+  }
+
+  // softmax = helion.kernel(softmax_fn, config=...), or helion.kernel(config=...)(softmax_fn)
+  void assignment(const Stmt& stmt) {
+    if (stmt.exprs.size() != 2 || ast_[stmt.exprs[0]].kind != ExprKind::Name) return;
+    ExprId call = stmt.exprs[1];
+    if (ast_[call].kind != ExprKind::Call || ast_[call].items.size() < 2) return;
+    const ExprId argument = ast_[call].items[1];
+    if (ast_[argument].kind != ExprKind::Name || !ast_[call].names[0].empty()) return;
+    if (ast_[ast_[call].items[0]].kind == ExprKind::Call) call = ast_[call].items[0];
+    if (!kernel_callee(checker_, ast_, call)) return;
+    const ModuleBinding* binding = checker_.module.find(ast_[argument].text);
+    if (binding == nullptr || ast_[binding->stmt].kind != StmtKind::Function) return;
+    KernelDecl decl = declare(binding->stmt, ast_[stmt.exprs[0]].text);
+    Decorator(checker_, ast_, decl, noted_).read(call);
+    add(std::move(decl));
+  }
+
+  const Ast& ast_;
+  Checker checker_;
+  std::vector<std::string> noted_;
+  std::vector<KernelDecl> kernels_;
+};
+
+}  // namespace
+
+bool is_kernel_function(Checker& c, const Ast& ast, const Stmt& function) {
+  return std::ranges::any_of(function.decorators, [&](ExprId decorator) {
+    return kernel_callee(c, ast, decorator).has_value();
+  });
+}
+
+std::vector<KernelDecl> find_kernels(const Ast& module, diag::Diags& diags) {
+  return Finder(module, diags).run();
+}
+
+}  // namespace peri::check
