@@ -72,9 +72,14 @@ void ContractionKernel::run(const ContractionShape& sizes, const void* a, const 
     scratch_.reset(std::aligned_alloc(kScratchAlignment, static_cast<size_t>(scratch_size_)));
     BUG_IF(!scratch_, "no memory for {} bytes of scratch", scratch_size_);
   }
+  run(sizes, a, b, c, c_stride_m, scratch_.get());
+}
+
+void ContractionKernel::run(const ContractionShape& sizes, const void* a, const void* b, void* c,
+                            i64 c_stride_m, void* scratch) const {
   const i64 values[] = {sizes.m,          sizes.n,          sizes.k,          sizes.a_stride_m,
                         sizes.a_stride_k, sizes.b_stride_k, sizes.b_stride_n, c_stride_m};
-  entry_(values, a, b, c, scratch_.get());
+  entry_(values, a, b, c, scratch);
 }
 
 Expected<std::string> contraction_assembly(const ContractionShape& shape,

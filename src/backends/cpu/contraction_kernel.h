@@ -19,6 +19,9 @@ class ContractionKernel {
   // compiled shape where that knows them. Scratch is allocated on the first run and kept: one
   // thread at a time.
   void run(const ContractionShape& sizes, const void* a, const void* b, void* c, i64 c_stride_m);
+  // The same with the caller's scratch.
+  void run(const ContractionShape& sizes, const void* a, const void* b, void* c, i64 c_stride_m,
+           void* scratch) const;
 
  private:
   using Entry = void(const i64* sizes, const void* a, const void* b, void* c, void* scratch);
