@@ -1,0 +1,94 @@
+// Every kernel file's kernels, at odd sizes, strides and dtypes, under the default and sampled
+// configs, against the interpreter in float64.
+#include <gtest/gtest.h>
+
+#include "driver/arguments.h"
+#include "driver/check_result.h"
+#include "driver/compile.h"
+
+namespace peri::equiv {
+namespace {
+
+struct Case {
+  std::string kernel;  // "basic/add.py:add"
+  std::vector<std::pair<std::string, std::string>> args;
+  bool dynamic = false;
+};
+
+std::string name_of(const Case& c) {
+  std::string name = c.kernel;
+  for (const auto& [arg, spec] : c.args) name += " " + arg + "=" + spec;
+  return name;
+}
+
+// Runs one config and compares; "" if it agrees.
+std::string run_config(driver::Compilation& c, const space::Config& config,
+                       const driver::Arguments& arguments) {
+  auto code = driver::generate(c, config);
+  if (!code) return code.error().code + ": " + code.error().message;
+  auto executable = driver::load(c, config, code->artifact);
+  driver::Arguments mine = driver::clone(arguments);
+  auto leaves = driver::leaves_of(mine, c.lowered->host.leaf_names);
+  auto fresh = driver::leaves_of(arguments, c.lowered->host.leaf_names);
+  std::vector<runtime::ScalarValue> known = space::config_values(c.lowered->kernel, config);
+  auto reference = driver::run_reference(*c.lowered, known, fresh);
+  if (!reference) return reference.error().code + ": " + reference.error().message;
+  auto result = executable->call(leaves);
+  if (!result) return result.error().code + ": " + result.error().message;
+  driver::Tolerance tolerance = driver::tolerance_of(*c.lowered, known);
+  auto report = driver::check_result(*c.lowered, *result, leaves, *reference, tolerance);
+  return report.ok ? "" : report.text();
+}
+
+void check_case(const Case& test, const std::string& level, i64 samples) {
+  SCOPED_TRACE(name_of(test) + " on " + level);
+  diag::Sources sources;
+  diag::Diags diags(sources);
+  driver::Compilation c(diags);
+  size_t colon = test.kernel.rfind(':');
+  c.request.file = std::string(PERI_SOURCE_DIR) + "/kernels/" + test.kernel.substr(0, colon);
+  c.request.kernel = test.kernel.substr(colon + 1);
+  c.request.settings.cpu = level;
+  driver::Arguments arguments;
+  for (const auto& [name, spec] : test.args) {
+    auto argument = driver::parse_argument(name, spec, 7, diags);
+    ASSERT_TRUE(argument) << argument.error().message;
+    arguments[name] = std::move(*argument);
+  }
+  c.request.args = driver::specs_of(arguments);
+  auto compiled = driver::compile(c, "space");
+  ASSERT_TRUE(compiled) << compiled.error().message << "\n" << diag::render_text(diags);
+  if (!c.backend->can_run_here()) GTEST_SKIP() << "this CPU cannot run " << level;
+  space::Config standard = c.space.complete(c.backend->default_config(c.lowered->kernel));
+  EXPECT_EQ(run_config(c, standard, arguments), "") << standard.dump();
+  space::Rng rng(11);
+  for (i64 i = 0; i < samples; ++i) {
+    space::Config config = c.space.sample(rng);
+    EXPECT_EQ(run_config(c, config, arguments), "") << config.dump();
+  }
+}
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+#include "cases.inc"
+  };
+  return all;
+}
+
+class Kernels : public testing::TestWithParam<std::string> {};
+
+TEST_P(Kernels, AgreeWithTheInterpreter) {
+  i64 samples = GetParam() == "host" ? 4 : 1;
+  for (const Case& test : cases()) check_case(test, GetParam(), samples);
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, Kernels,
+                         testing::Values("host", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace peri::equiv
