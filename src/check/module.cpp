@@ -199,6 +199,19 @@ bool is_type(std::string_view path) {
   return false;
 }
 
+// Parts of the libraries that kernels only pass by.
+bool is_library_part(std::string_view path) {
+  for (std::string_view part :
+       {"helion.exc", "helion.runtime", "helion.testing", "torch.distributed", "torch.utils",
+        "torch.backends", "torch.ops", "torch.autograd", "torch.version", "torch.no_grad",
+        "torch.inference_mode", "torch.enable_grad", "torch.compile", "torch.jit", "torch.library",
+        "torch.preserve_format", "torch.contiguous_format", "torch.strided",
+        "torch.random", "torch.fx", "torch.manual_seed", "torch.cuda"}) {
+    if (path == part) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> attribute_names(const std::string& module) {
   if (module == "torch") return names_in(T);
   if (module == "F") return names_in(F);
@@ -223,9 +236,11 @@ Value Checker::attribute_of_module(const Value& object, const std::string& name,
     if (later_dtype(name)) return not_yet(span, path);
   }
   if (is_type(path)) return make_value(ValueKind::Type, path);
+  if (path == "helion.exc") return make_value(ValueKind::Opaque, path);  // names of warnings, in settings
   if (std::ranges::find(kModules, path) != kModules.end())
     return make_value(ValueKind::Module, path);
   if (path == "typing.TYPE_CHECKING") return scalar_value(syms.boolean(false));
+  if (is_library_part(path)) return make_value(ValueKind::Opaque, path);
   const std::vector<std::string> known = attribute_names(object.text);
   const bool has_upper = name[0] >= 'A' && name[0] <= 'Z';
   if (known.empty() || has_upper || name[0] == '_') return make_value(ValueKind::Opaque, path);

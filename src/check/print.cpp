@@ -81,7 +81,11 @@ class Printer {
     return fmt::format("view {} of {} offset {}", what, name(t.base), sym(t.offset));
   }
 
-  TensorId id_of(const HostTensor& t) const { return TensorId(&t - k_.tensors.data()); }
+  TensorId id_of(const HostTensor& t) const {
+    i64 i = 0;
+    while (&k_.tensors[static_cast<std::size_t>(i)] != &t) ++i;
+    return TensorId(i);
+  }
 
   std::string block_line(std::size_t i) const {
     const Block& b = k_.blocks[i];

@@ -10,6 +10,7 @@
 // Host tensor math (`losses.mean()`) has already become an allocation and a root of its own.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <variant>
@@ -191,12 +192,13 @@ struct TypedKernel {
   std::string name;
   diag::Span span;
   std::shared_ptr<SymTable> syms;
-  std::vector<HostTensor> tensors;
+  std::deque<HostTensor> tensors;
   std::vector<Block> blocks;
   std::vector<Tunable> tunables;
   std::vector<Guard> guards;
-  std::vector<Texpr> exprs;
-  std::vector<Tstmt> stmts;
+  // Deques: references to rows hold while rows are added.
+  std::deque<Texpr> exprs;
+  std::deque<Tstmt> stmts;
   std::vector<Variable> vars;
   std::vector<Root> roots;
   std::vector<HostStmt> host;
