@@ -1,0 +1,279 @@
+#include "driver/check_result.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace peri::driver {
+
+using ir::Kernel;
+using ir::Op;
+using ir::OpCode;
+using runtime::Leaf;
+using runtime::Result;
+using runtime::ScalarValue;
+using runtime::Tensor;
+
+namespace {
+
+constexpr double kElementaryRoundings = 8;  // of the arithmetic around a reduction, in units
+constexpr i64 kMaxHalfRoundings = 16;
+
+class Roundings {
+ public:
+  Roundings(const Kernel& kernel, const std::vector<ScalarValue>& known)
+      : kernel_(kernel), lookup_([&kernel, &known](SymbolId id) -> std::optional<SymValue> {
+          if (known[id.index]) return known[id.index];
+          return kernel.syms->symbol(id).hint;
+        }) {}
+
+  Tolerance tolerance() {
+    for (const Op& op : kernel_.ops) {
+      const ir::OpInfo& row = ir::info(op.code);
+      if (row.rule == ir::Rule::Reduce) add(kernel_[op.operands[0]].type.shape[op.attrs.dims[0]]);
+      if (op.code == OpCode::Dot) add(kernel_[op.operands[0]].type.shape.back());
+      if (op.code == OpCode::For) {
+        for (BlockId block : op.attrs.blocks) add(Dim{kernel_[block].size, block});
+      }
+      if (op.code != OpCode::Load) count_half(op);
+    }
+    double length = static_cast<double>(length_);
+    double half = static_cast<double>(std::min(half_roundings_, kMaxHalfRoundings));
+    double unit = (kElementaryRoundings + length) * accumulation_unit() + half * half_unit_;
+    return {unit, length_};
+  }
+
+ private:
+  i64 value_of(Sym sym) const {
+    auto value = sym ? kernel_.syms->evaluate(sym, lookup_) : std::nullopt;
+    return value ? value->integer : 0;
+  }
+
+  // Adds the extent of an axis, once.
+  void add(const Dim& dim) {
+    if (!dim.block) {
+      if (seen_sizes_.insert(dim.size.node()).second) length_ += value_of(dim.size);
+    } else if (seen_blocks_.insert(dim.block).second) {
+      const Block& block = kernel_[dim.block];
+      length_ += std::max<i64>({value_of(block.end) - value_of(block.begin), value_of(dim.size), 1});
+    }
+  }
+
+  void count_half(const Op& op) {
+    for (ir::ValueId value : op.results) {
+      Dtype dtype = kernel_[value].type.dtype;
+      if (!is_half(dtype)) continue;
+      ++half_roundings_;
+      half_unit_ = std::max(half_unit_, epsilon_of(dtype));
+    }
+  }
+
+  // Of the least exact type that sums are kept in.
+  double accumulation_unit() const {
+    double unit = epsilon_of(Dtype::F64);
+    for (const ir::Value& value : kernel_.values) {
+      Dtype dtype = compute_dtype(value.type.dtype);
+      if (is_float(dtype)) unit = std::max(unit, epsilon_of(dtype));
+    }
+    return unit;
+  }
+
+  const Kernel& kernel_;
+  SymTable::Lookup lookup_;
+  std::set<const SymNode*> seen_sizes_;
+  std::set<BlockId> seen_blocks_;
+  i64 length_ = 0;
+  i64 half_roundings_ = 0;
+  double half_unit_ = 0;
+};
+
+double largest_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::F16: return 65504;
+    case Dtype::BF16: return 0x1.FEp127;
+    case Dtype::F32: return 0x1.FFFFFEp127;
+    default: return HUGE_VAL;
+  }
+}
+
+std::string index_text(const Tensor& tensor, i64 linear) {
+  std::vector<i64> index(tensor.sizes.size());
+  for (i64 d = tensor.rank() - 1; d >= 0; --d) {
+    index[d] = linear % tensor.sizes[d];
+    linear /= tensor.sizes[d];
+  }
+  return fmt::format("[{}]", fmt::join(index, ", "));
+}
+
+class Comparison {
+ public:
+  explicit Comparison(const Tolerance& tolerance) : tolerance_(tolerance) {}
+
+  void compare(const std::string& name, const Result& got, const Result& expected) {
+    if (got.kind == Result::Kind::Tensor) {
+      compare(name, got.tensor, expected.tensor);
+    } else if (got.kind == Result::Kind::Scalar) {
+      double a = got.scalar.as_real(), b = expected.scalar.as_real();
+      ++report_.compared;
+      note(name, std::abs(a - b), 1e-6 * std::abs(b), a, b);
+    }
+  }
+
+  void compare(const std::string& name, const Tensor& got, const Tensor& expected) {
+    if (is_float(got.dtype)) {
+      compare_reals(name, got, expected);
+    } else {
+      compare_integers(name, got, expected);
+    }
+  }
+
+  CheckReport report() { return std::move(report_); }
+
+ private:
+  void compare_integers(const std::string& name, const Tensor& got, const Tensor& expected) {
+    Tensor a = contiguous(got, Dtype::I64), b = contiguous(expected, Dtype::I64);
+    const i64* values = reinterpret_cast<const i64*>(a.data());
+    const i64* wanted = reinterpret_cast<const i64*>(b.data());
+    for (i64 i = 0, count = got.numel(); i < count; ++i) {
+      if (is_unwritten(wanted[i])) continue;
+      ++report_.compared;
+      if (values[i] == wanted[i] && !report_.where.empty()) continue;
+      double value = static_cast<double>(values[i]), want = static_cast<double>(wanted[i]);
+      note(name + index_text(got, i), std::abs(value - want), 0, value, want);
+    }
+  }
+
+  void compare_reals(const std::string& name, const Tensor& got, const Tensor& expected) {
+    Tensor a = contiguous(got, Dtype::F64), b = contiguous(expected, Dtype::F64);
+    const double* values = reinterpret_cast<const double*>(a.data());
+    const double* wanted = reinterpret_cast<const double*>(b.data());
+    i64 count = got.numel();
+    double scale = root_mean_square(wanted, count);
+    double output_unit = 2 * epsilon_of(got.dtype);
+    for (i64 i = 0; i < count; ++i) {
+      if (is_unwritten(wanted[i])) continue;
+      ++report_.compared;
+      double size = std::abs(wanted[i]);
+      double allowed = output_unit * size + tolerance_.unit * std::max(size, scale);
+      double error = difference(values[i], wanted[i], got.dtype);
+      if (error <= allowed && ratio_of(error, allowed) <= ratio_) continue;
+      note(name + index_text(got, i), error, allowed, values[i], wanted[i]);
+    }
+  }
+
+  static Tensor contiguous(const Tensor& tensor, Dtype dtype) {
+    return tensor.dtype == dtype && tensor.is_contiguous() ? tensor
+                                                           : runtime::convert(tensor, dtype);
+  }
+
+  static double root_mean_square(const double* values, i64 count) {
+    double squares = 0;
+    i64 finite = 0;
+    for (i64 i = 0; i < count; ++i) {
+      if (!std::isfinite(values[i])) continue;
+      squares += values[i] * values[i];
+      ++finite;
+    }
+    return finite == 0 ? 0 : std::sqrt(squares / static_cast<double>(finite));
+  }
+
+  static double ratio_of(double error, double allowed) {
+    return error == 0 ? 0 : allowed == 0 ? HUGE_VAL : error / allowed;
+  }
+
+  // 0 for equal infinities and NaNs, and for what the dtype cannot hold; infinite for unequal ones.
+  static double difference(double value, double wanted, Dtype dtype) {
+    if (std::isnan(value) && std::isnan(wanted)) return 0;
+    if (value == wanted) return 0;
+    double largest = largest_of(dtype);
+    bool overflow = std::isinf(value) && std::abs(wanted) >= largest * (1 - 1e-3);
+    if (overflow && std::signbit(value) == std::signbit(wanted)) return 0;
+    double error = std::abs(value - wanted);
+    return std::isnan(error) ? HUGE_VAL : error;
+  }
+
+  void note(const std::string& where, double error, double allowed, double got, double wanted) {
+    bool bad = !(error <= allowed);
+    if (bad) ++report_.mismatches;
+    report_.ok = report_.ok && !bad;
+    if (ratio_of(error, allowed) <= ratio_) return;
+    ratio_ = ratio_of(error, allowed);
+    report_.error = error;
+    report_.allowed = allowed;
+    report_.where = where;
+    report_.detail = fmt::format("got {:.9g}, expected {:.9g}", got, wanted);
+  }
+
+  double ratio_ = -1;  // of error to allowed, the largest so far
+  Tolerance tolerance_;
+  CheckReport report_;
+};
+
+// Leaves whose tensors the kernel may write to.
+std::set<i64> written_leaves(const lower::Lowered& lowered) {
+  std::set<i64> leaves;
+  auto add = [&](i64 slot) {
+    while (lowered.host.slots[slot].kind == check::HostTensor::Kind::View) {
+      slot = lowered.host.slots[slot].base;
+    }
+    if (lowered.host.slots[slot].leaf >= 0) leaves.insert(lowered.host.slots[slot].leaf);
+  };
+  for (const Op& op : lowered.kernel.ops) {
+    if (op.code == OpCode::Store) add(lowered.kernel[op.attrs.tensor].slot);
+  }
+  for (const lower::HostOp& op : lowered.host.ops) {
+    if (op.kind == lower::HostOp::Kind::Copy) add(op.slot);
+  }
+  return leaves;
+}
+
+void compare_all(Comparison& comparison, const Result& got, const Result& expected) {
+  auto gots = flatten(got), expecteds = flatten(expected);
+  for (std::size_t i = 0; i < gots.size() && i < expecteds.size(); ++i) {
+    comparison.compare(fmt::format("out{}", i), *gots[i], *expecteds[i]);
+  }
+}
+
+}  // namespace
+
+Tolerance tolerance_of(const lower::Lowered& lowered, const std::vector<ScalarValue>& known) {
+  return Roundings(lowered.kernel, known).tolerance();
+}
+
+std::string CheckReport::text() const {
+  std::string sample =
+      cells_run < cells ? fmt::format(", {} of {} grid cells sampled", cells_run, cells) : "";
+  if (ok) {
+    return fmt::format("ok: largest error {:.3g} of {:.3g} allowed, {} elements{}", error, allowed,
+                       compared, sample);
+  }
+  return fmt::format("failed: {} of {} elements differ{}; worst {}: {}, error {:.3g} of {:.3g} allowed",
+                     mismatches, compared, sample, where, detail, error, allowed);
+}
+
+CheckReport check_result(const lower::Lowered& lowered, const Result& result,
+                         std::span<const Leaf> leaves, const Reference& reference,
+                         const Tolerance& tolerance) {
+  Comparison comparison(tolerance);
+  compare_all(comparison, result, reference.result);
+  for (i64 leaf : written_leaves(lowered)) {
+    comparison.compare(lowered.host.leaf_names[leaf], *leaves[leaf].tensor,
+                       reference.arguments[leaf]);
+  }
+  CheckReport report = comparison.report();
+  report.cells = reference.cells;
+  report.cells_run = reference.cells_run;
+  return report;
+}
+
+CheckReport compare_results(const Result& result, const Result& trusted,
+                            const Tolerance& tolerance) {
+  Comparison comparison(tolerance);
+  compare_all(comparison, result, trusted);
+  return comparison.report();
+}
+
+}  // namespace peri::driver

@@ -1,0 +1,253 @@
+#include "driver/compile.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/bug.h"
+#include "base/files.h"
+#include "driver/tuned_store.h"
+#include "passes/pipeline.h"
+#include "syntax/parse.h"
+
+namespace peri::driver {
+
+using diag::Kind;
+
+namespace {
+
+constexpr i64 kMaxSourceBytes = i64{1} << 30;
+
+Expected<void> ok_unless_errors(const Compilation& c) {
+  if (!c.diags.has_errors()) return {};
+  return fail("diagnostics", "the kernel has errors");
+}
+
+Expected<void> read(Compilation& c) {
+  if (c.module) return {};
+  auto module = std::make_shared<Module>();
+  if (c.request.text) {
+    module->source = c.diags.sources().add(c.request.file, *c.request.text);
+  } else {
+    auto text = read_file(c.request.file, kMaxSourceBytes);
+    if (!text) {
+      c.diags.error(Kind::FileNotFound, {}, text.error().message).hint = text.error().hint;
+      return ok_unless_errors(c);
+    }
+    module->source = c.diags.sources().add(c.request.file, std::move(*text));
+  }
+  c.module = std::move(module);
+  return {};
+}
+
+Expected<void> parse(Compilation& c) {
+  if (!c.module->ast.stmts.empty()) return {};
+  auto module = std::make_shared<Module>(*c.module);
+  module->ast = syntax::parse_module(module->source, c.diags);
+  if (!c.diags.has_errors()) module->kernels = check::find_kernels(module->ast, c.diags);
+  c.module = std::move(module);
+  return ok_unless_errors(c);
+}
+
+Expected<void> select(Compilation& c) {
+  const auto& kernels = c.module->kernels;
+  std::vector<std::string> names;
+  for (const check::KernelDecl& decl : kernels) {
+    names.push_back(decl.name);
+    if (decl.name == c.request.kernel) c.decl = &decl;
+  }
+  if (c.request.kernel.empty() && kernels.size() == 1) c.decl = &kernels[0];
+  if (c.decl != nullptr) return {};
+  std::string_view file = c.diags.sources().name(c.module->source);
+  auto& error =
+      c.request.kernel.empty()
+          ? c.diags.error(Kind::UnknownKernel, {}, fmt::format("`{}` has {} kernels: name one", file, kernels.size()))
+          : c.diags.error(Kind::UnknownKernel, {}, fmt::format("`{}` has no kernel `{}`", file, c.request.kernel));
+  error.notes.push_back(fmt::format("its kernels are: {}", names.empty() ? "none" : fmt::to_string(fmt::join(names, ", "))));
+  std::string near = diag::nearest(c.request.kernel, names);
+  if (!near.empty()) error.hint = fmt::format("did you mean `{}`?", near);
+  return ok_unless_errors(c);
+}
+
+Expected<void> target(Compilation& c) {
+  auto backend = backends::find_backend(c.request.device, c.request.settings.cpu);
+  if (!backend) return std::unexpected(backend.error());
+  c.backend = std::move(*backend);
+  return {};
+}
+
+Expected<void> type(Compilation& c) {
+  c.typed = check::check(c.module->ast, *c.decl, c.request.args, c.diags);
+  BUG_IF(!c.typed && !c.diags.has_errors(), "check fails without a diagnostic");
+  return ok_unless_errors(c);
+}
+
+Expected<void> lower(Compilation& c) {
+  c.lowered = std::make_shared<lower::Lowered>(lower::lower(*c.typed));
+  if (c.request.after_pass == "lower") c.kept_ir = ir::print(c.lowered->kernel);
+  return {};
+}
+
+Expected<void> check_pass_name(std::string_view name) {
+  std::vector<std::string> names;
+  for (const passes::Pass& pass : passes::pipeline()) {
+    if (std::ranges::count(names, pass.name) == 0) names.emplace_back(pass.name);
+  }
+  if (name.empty() || name == "lower" || std::ranges::count(names, name) > 0) return {};
+  return fail("unknown-pass", fmt::format("there is no pass `{}`", name),
+              fmt::format("the passes are {}", fmt::join(names, ", ")));
+}
+
+Expected<void> optimise(Compilation& c) {
+  passes::PipelineOptions options;
+  std::string_view rest = c.request.settings.passes_off;
+  while (!rest.empty()) {
+    std::string_view name = rest.substr(0, rest.find(','));
+    options.off.emplace_back(name);
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+    if (auto known = check_pass_name(name); !known) return known;
+  }
+  if (auto known = check_pass_name(c.request.after_pass); !known) return known;
+  options.after = [&](const passes::PassReport& report, const ir::Kernel& kernel) {
+    if (report.name == c.request.after_pass) c.kept_ir = ir::print(kernel);
+  };
+  passes::run_pipeline(c.lowered->kernel, options);
+  return {};
+}
+
+Expected<void> derive_space(Compilation& c) {
+  c.space = space::derive(c.lowered->kernel, c.lowered->host.tunables, c.backend->capabilities());
+  c.default_config = c.space.complete(c.backend->default_config(c.lowered->kernel));
+  c.tuned_key = tuned_key(c);
+  return {};
+}
+
+// The config to use, and where it comes from.
+Expected<void> choose_config(Compilation& c) {
+  std::optional<space::Config> given = c.request.config;
+  diag::Span place = c.request.config_place;
+  c.config_origin = "given";
+  if (!given) {
+    if (auto tuned = TunedStore(c.request).find(c.tuned_key)) {
+      diag::Diags quiet(c.diags.sources());  // a config of another version may not fit
+      if (auto config = c.space.validate(*tuned, c.default_config, quiet)) {
+        c.config = std::move(*config);
+        c.config_origin = "tuned";
+        return {};
+      }
+    }
+    if (!c.decl->configs.empty()) {
+      given = c.decl->configs[0];
+      place = c.decl->span;
+      c.config_origin = "decorator";
+    }
+  }
+  if (given) {
+    auto config = c.space.validate(*given, c.default_config, c.diags, place);
+    if (config) c.config = std::move(*config);
+    return ok_unless_errors(c);
+  }
+  c.config = c.default_config;
+  c.config_origin = "default";
+  return {};
+}
+
+Expected<void> generate_code(Compilation& c) {
+  auto code = generate(c, c.config, c.request.code);
+  if (!code) return std::unexpected(code.error());
+  c.code = std::move(*code);
+  return {};
+}
+
+Expected<void> load_code(Compilation& c) {
+  if (!c.backend->can_run_here()) {
+    return fail("cannot-run-here",
+                fmt::format("this CPU cannot run code for {}", c.backend->capabilities().target),
+                "emit works for every target; run needs one that this CPU has");
+  }
+  c.executable = load(c, c.config, c.code.artifact);
+  return {};
+}
+
+constexpr Phase kPhases[] = {
+    {"read", read, "file -> source text"},
+    {"parse", parse, "source text -> AST and kernel declarations"},
+    {"select", select, "the kernel that is asked for"},
+    {"target", target, "device and level -> backend"},
+    {"check", type, "AST and arguments -> typed kernel"},
+    {"lower", lower, "typed kernel -> Device IR and host program"},
+    {"optimise", optimise, "Device IR -> Device IR, config-free"},
+    {"space", derive_space, "Device IR -> config space and default config"},
+    {"config", choose_config, "the config: given, tuned, the decorator's or the default"},
+    {"generate", generate_code, "Device IR and config -> plan -> machine code"},
+    {"load", load_code, "machine code and host program -> callable"},
+};
+
+}  // namespace
+
+std::span<const Phase> phases() { return kPhases; }
+
+Expected<void> compile(Compilation& c, std::string_view last) {
+  using Clock = std::chrono::steady_clock;
+  for (const Phase& phase : kPhases) {
+    auto is_this = [&](const PhaseReport& report) { return report.phase == phase.name; };
+    if (std::ranges::none_of(c.reports, is_this)) {
+      Clock::time_point start = Clock::now();
+      Expected<void> done = phase.run(c);
+      if (!done) return done;
+      c.reports.push_back({phase.name, std::chrono::duration<double>(Clock::now() - start).count()});
+    }
+    if (phase.name == last) break;
+  }
+  return {};
+}
+
+Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
+                                      const backends::CompileOptions& options) {
+  return c.backend->compile(c.lowered->kernel, config, options);
+}
+
+std::shared_ptr<const runtime::Executable> load(const Compilation& c, const space::Config& config,
+                                                backends::Artifact artifact) {
+  return std::make_shared<runtime::Executable>(
+      c.lowered, space::config_values(c.lowered->kernel, config), std::move(artifact));
+}
+
+std::span<const std::string_view> stage_names() {
+  static constexpr std::string_view kNames[] = {"ast",   "typed", "host", "ir",  "ir-after=PASS",
+                                                "space", "plan",  "llvm", "asm"};
+  return kNames;
+}
+
+Expected<std::string> emit(Compilation& c, const std::string& stage) {
+  struct Row {
+    std::string_view stage, phase;
+    std::string (*text)(const Compilation&);
+  };
+  static constexpr Row kRows[] = {
+      {"ast", "parse", [](const Compilation& c) { return syntax::print(c.module->ast); }},
+      {"typed", "check", [](const Compilation& c) { return check::print(*c.typed); }},
+      {"host", "lower", [](const Compilation& c) { return lower::print(c.lowered->host); }},
+      {"ir", "optimise", [](const Compilation& c) { return ir::print(c.lowered->kernel); }},
+      {"ir-after", "optimise", [](const Compilation& c) { return c.kept_ir; }},
+      {"space", "space", [](const Compilation& c) { return c.space.print(); }},
+      {"plan", "config",
+       [](const Compilation& c) { return c.backend->print_plan(c.lowered->kernel, c.config); }},
+      {"llvm", "generate", [](const Compilation& c) { return c.code.llvm; }},
+      {"asm", "generate", [](const Compilation& c) { return c.code.assembly; }},
+  };
+  std::string name = stage.substr(0, stage.find('='));
+  if (name != stage) c.request.after_pass = stage.substr(name.size() + 1);
+  c.request.code = {.keep_llvm = name == "llvm", .keep_assembly = name == "asm"};
+  for (const Row& row : kRows) {
+    if (row.stage != name || (name == "ir-after") == c.request.after_pass.empty()) continue;
+    if (auto done = compile(c, row.phase); !done) return std::unexpected(done.error());
+    return row.text(c);
+  }
+  return fail("unknown-stage", fmt::format("there is no stage `{}`", stage),
+              fmt::format("the stages are {}", fmt::join(stage_names(), ", ")));
+}
+
+}  // namespace peri::driver

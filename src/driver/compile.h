@@ -1,0 +1,101 @@
+// From kernel text to a callable: every phase, once, in order.
+//
+//   diag::Sources sources;
+//   diag::Diags diags(sources);
+//   Compilation c(diags);
+//   c.request.file = "softmax.py";
+//   c.request.args = {{"x", spec}};
+//   if (compile(c)) c.executable->call(leaves);
+//
+// The config comes last: what is computed before the `config` phase holds for every config, and
+// generate() makes code for one of them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backends/backend.h"
+#include "check/check.h"
+#include "driver/settings.h"
+#include "lower/lower.h"
+#include "runtime/executor.h"
+#include "space/space.h"
+#include "syntax/ast.h"
+
+namespace peri::driver {
+
+// A kernel file, parsed; shared by the specialisations of its kernels.
+struct Module {
+  diag::SourceId source;
+  syntax::Ast ast;
+  std::vector<check::KernelDecl> kernels;
+};
+
+struct Request {
+  std::string file;
+  std::optional<std::string> text;  // instead of the file's
+  std::string kernel;               // "": the file's only one
+  std::map<std::string, check::ArgSpec> args;
+  std::optional<space::Config> config;  // "": the tuned one, the decorator's, or the default
+  diag::Span config_place;              // where it was written
+  std::string device = "cpu";
+  Settings settings;
+  std::string after_pass;  // keep the IR as this pass ("lower": as lowering) leaves it
+  backends::CompileOptions code;
+  std::function<void(const Error&)> warn;  // about the cache
+};
+
+struct PhaseReport {
+  std::string_view phase;
+  double seconds = 0;
+};
+
+// What the phases so far have made.
+struct Compilation {
+  explicit Compilation(diag::Diags& d) : diags(d) {}
+
+  Request request;
+  diag::Diags& diags;
+  std::shared_ptr<const Module> module;
+  const check::KernelDecl* decl = nullptr;
+  std::shared_ptr<const backends::Backend> backend;
+  std::optional<check::TypedKernel> typed;
+  std::shared_ptr<lower::Lowered> lowered;
+  std::string kept_ir;   // of Request::after_pass
+  std::string tuned_key;  // of this specialisation on this machine
+  space::ConfigSpace space;
+  space::Config default_config;
+  space::Config config;
+  std::string config_origin;  // "tuned", "given", "decorator", "default"
+  backends::Compiled code;
+  std::shared_ptr<const runtime::Executable> executable;
+  std::vector<PhaseReport> reports;
+};
+
+struct Phase {
+  std::string_view name;
+  Expected<void> (*run)(Compilation&);
+  std::string_view what;
+};
+std::span<const Phase> phases();
+
+// Runs the phases that have not run yet, up to and including the one called `last` ("": all). After
+// user errors, which stand in `diags`, the error's code is `diagnostics`.
+Expected<void> compile(Compilation& c, std::string_view last = "");
+
+// Code for one config of the space; phases up to `space` must have run. Thread-safe.
+Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
+                                      const backends::CompileOptions& options = {});
+std::shared_ptr<const runtime::Executable> load(const Compilation& c, const space::Config& config,
+                                                backends::Artifact artifact);
+
+// What `peri emit --stage` prints: ast, typed, host, ir, ir-after=PASS, space, plan, llvm, asm.
+std::span<const std::string_view> stage_names();
+Expected<std::string> emit(Compilation& c, const std::string& stage);
+
+}  // namespace peri::driver

@@ -1,0 +1,88 @@
+// Runs a specialised kernel: its host program with the machine code of its roots.
+//
+// Whatever does not depend on the call is worked out when an `Executable` is made. A call binds its
+// arguments, allocates, launches and returns; with static shapes it evaluates no expression and
+// formats nothing. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backends/backend.h"
+#include "base/expected.h"
+#include "lower/lower.h"
+#include "runtime/host_plan.h"
+#include "runtime/tensor.h"
+
+namespace peri::runtime {
+
+// What a kernel returns: a tensor, a scalar, None, or a sequence of those.
+struct Result {
+  enum class Kind : u8 { None, Tensor, Scalar, Sequence } kind = Kind::None;
+  Tensor tensor;
+  SymValue scalar;
+  std::vector<Result> items;
+};
+
+// The tensors and scalars of `result`, depth first.
+std::vector<const Result*> flatten(const Result& result);
+
+// What one call works on.
+struct CallFrame {
+  std::span<const Leaf> leaves;
+  Scalars scalars;
+  std::vector<std::byte*> data;   // by slot: first element
+  std::vector<Storage> storages;  // by slot: of allocations
+  std::vector<backends::Argument> arguments;
+  std::vector<ScalarValue> scalar_storage;
+  i64 max_threads = 0;
+};
+
+class Executable {
+ public:
+  // `known`: values of the block and tunable symbols, by symbol; none for others. `artifact` must
+  // have a function for each root.
+  Executable(std::shared_ptr<const lower::Lowered> lowered, std::vector<ScalarValue> known,
+             backends::Artifact artifact);
+
+  // True if the facts that typing relied on hold for these arguments.
+  bool accepts(std::span<const Leaf> leaves) const;
+
+  // `leaves` are the host program's, in its order, of the dtypes and (with static shapes) sizes it
+  // was made for; the caller asks accepts() first where shapes are dynamic. `max_threads` 0: as
+  // many as the config asks for. Fails with `assertion-failed` (a Check), `out-of-memory` and
+  // `bad-host-scalar` (division by zero, a negative size).
+  Expected<Result> call(std::span<const Leaf> leaves, i64 max_threads = 0) const;
+
+  const lower::Lowered& lowered() const { return *lowered_; }
+
+ private:
+  struct RootPlan {
+    std::vector<i64> slots;
+    std::vector<ScalarId> scalars;
+    std::vector<SymType> types;
+    ScalarId cells, scratch_bytes;
+  };
+
+  void plan_root(const backends::RootCode& code);
+  void plan_result(const check::ReturnValue& value);
+
+  Expected<void> run(i64 op, CallFrame& frame) const;
+  Expected<void> bind_arguments(CallFrame& frame) const;
+  Expected<void> bind_views(i64 root, CallFrame& frame) const;
+  Expected<void> allocate(i64 op, CallFrame& frame) const;
+  Expected<void> launch(i64 root, CallFrame& frame) const;
+  Expected<void> copy(const lower::HostOp& op, const CallFrame& frame) const;
+  Expected<Tensor> tensor_of(i64 slot, const CallFrame& frame) const;
+  Expected<Result> result_of(const check::ReturnValue& value, const CallFrame& frame) const;
+
+  std::shared_ptr<const lower::Lowered> lowered_;
+  const lower::HostProgram& program_;
+  backends::Artifact artifact_;
+  HostPlan plan_;
+  std::vector<RootPlan> roots_;
+  std::vector<i64> argument_slots_;
+};
+
+}  // namespace peri::runtime
