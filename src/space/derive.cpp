@@ -78,8 +78,7 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
   return items;
 }
 
-// --- block sizes
-// ----------------------------------------------------------------------------------
+// --- block sizes ---
 
 class BlockKnobs {
  public:
@@ -218,8 +217,7 @@ class BlockKnobs {
   std::vector<BlockId> merged_;
 };
 
-// --- other knobs
-// ----------------------------------------------------------------------------------
+// --- other knobs ---
 
 KnobRow row_of(const SharedKnob& shared) {
   KnobRow row{std::string(shared.key), shared.scope, shared.kind, shared.low, shared.high, {}, {},
@@ -289,8 +287,7 @@ Knob knob_of(const check::Tunable& tunable) {
   return knob;
 }
 
-// --- tile volumes
-// ---------------------------------------------------------------------------------
+// --- tile volumes ---
 
 std::string shape_text(const Kernel& kernel, const TileType& type) {
   std::string text;
