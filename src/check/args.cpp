@@ -280,7 +280,8 @@ bool typed_signature(Checker& c, const Stmt& function) {
   return true;
 }
 
-void run_kernel(Checker& c, const Stmt& function, const std::map<std::string, ArgSpec>& args) {
+// False if the kernel could not be typed to its end.
+bool run_kernel(Checker& c, const Stmt& function, const std::map<std::string, ArgSpec>& args) {
   const i64 errors = c.diags->error_count();
   Frame frame;
   frame.ast = &c.module_ast;
@@ -297,9 +298,9 @@ void run_kernel(Checker& c, const Stmt& function, const std::map<std::string, Ar
       c.globals[name] = c.argument(spec, name, false);
     }
   }
-  if (!ok) return;
+  if (!ok) return false;
   const Flow flow = c.exec_block(function.body);
-  if (c.stopped() || c.diags->error_count() > errors) return;
+  if (c.stopped() || c.diags->error_count() > errors) return false;
   if (c.kernel.roots.empty() && c.failed_roots == 0) {
     c.error(Kind::NoDeviceLoop, function.head_span,
             fmt::format("`{}` has no loop over tiles", function.text))
@@ -309,23 +310,23 @@ void run_kernel(Checker& c, const Stmt& function, const std::map<std::string, Ar
   const Value& result = c.frame().result;
   if (flow == Flow::Return) {
     const auto value = return_value(c, result, result.span.source ? result.span : function.span);
-    if (value) ret.value = *value;
+    if (!value) return false;
+    ret.value = *value;
     ret.span = result.span;
   }
   c.kernel.host.push_back(std::move(ret));
+  return c.diags->error_count() == errors;
 }
 
 }  // namespace
 
 std::optional<TypedKernel> check(const syntax::Ast& module, const KernelDecl& decl,
                                  const std::map<std::string, ArgSpec>& args, diag::Diags& diags) {
-  const i64 errors = diags.error_count();
   Checker c(module, diags);
   c.static_shapes = decl.static_shapes;
   c.kernel.name = decl.name;
   c.kernel.span = decl.span;
-  run_kernel(c, module[decl.function], args);
-  if (diags.error_count() > errors) return std::nullopt;
+  if (!run_kernel(c, module[decl.function], args)) return std::nullopt;
   c.finish();
   return std::move(c.kernel);
 }

@@ -156,7 +156,8 @@ class Decorator {
           c_.nearest_hint(name, names);
       return;
     }
-    set(name, eval(id, setting == nullptr || !setting->used), span);
+    static const std::set<std::string> understood{"config", "configs", "static_shapes", "index_dtype"};
+    set(name, eval(id, !understood.contains(name)), span);
   }
 
   void set(const std::string& name, const Value& v, Span span) {
