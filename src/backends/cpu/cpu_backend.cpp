@@ -30,14 +30,8 @@ std::vector<KnobRow> knob_rows(const Target& target) {
                    std::move(standard), std::move(doc)};
   };
   return {
-      {"num_threads",
-       Scope::Kernel,
-       KnobKind::Integer,
-       0,
-       1024,
-       {},
-       0,
-       "threads that share a launch; 0: one per core"},
+      choice("num_threads", Scope::Kernel, {0, 1}, 0,
+             "1: the calling thread alone; 0: as many as there are cores"),
       choice("schedule", Scope::Kernel, {"static", "dynamic"}, "static",
              "how grid cells go to threads: equal ranges, or chunks on demand"),
       choice("vector_unroll", Scope::Kernel, {0, 1, 2, 4, 8}, 0,
