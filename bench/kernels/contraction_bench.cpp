@@ -2,6 +2,7 @@
 //
 //   contraction_bench                           the table of bars
 //   contraction_bench --shape 37x129x65         one shape, m x k x n, instead
+//   contraction_bench --transpose b             A, B or both (ab) stored with k the other way
 //   contraction_bench --type bf16 --level x86-64-v3 --seconds 2
 //   contraction_bench --clock cpu               CPU instead of wall time, on a busy machine
 //   contraction_bench --plan "6x2 unroll 4, mc 96, pack b"    adds a contender with this plan
@@ -34,6 +35,7 @@ using cpu::Target;
 struct Options {
   std::string level = "host";
   std::optional<Dtype> type;
+  std::string transpose;
   std::vector<std::string> shapes;
   std::vector<ContractionPlan> plans;
   double seconds = 1;
@@ -43,6 +45,11 @@ struct Options {
 struct Problem {
   i64 m, k, n;
   Dtype type;
+  bool transpose_a = false;
+  bool transpose_b = false;
+
+  i64 lda() const { return transpose_a ? m : k; }
+  i64 ldb() const { return transpose_b ? k : n; }
 };
 
 // Large, odd and small ones, m x k x n.
@@ -75,6 +82,8 @@ class Buffer {
 
 ContractionShape shape_of(const Problem& p) {
   ContractionShape shape{.m = p.m, .n = p.n, .k = p.k, .a_stride_m = p.k, .b_stride_k = p.n};
+  if (p.transpose_a) shape.a_stride_m = 1, shape.a_stride_k = p.m;
+  if (p.transpose_b) shape.b_stride_k = 1, shape.b_stride_n = p.k;
   shape.a = shape.b = p.type;
   shape.acc = p.type == Dtype::F64 ? Dtype::F64 : is_float(p.type) ? Dtype::F32 : Dtype::I32;
   return shape;
@@ -103,8 +112,8 @@ class Bench {
 
   Contender onednn() const {
     return {"oneDNN", [this] {
-              dnnl_sgemm('N', 'N', p_.m, p_.n, p_.k, 1, a_.floats(), p_.k, b_.floats(), p_.n, 0,
-                         c_.floats(), p_.n);
+              dnnl_sgemm(p_.transpose_a ? 'T' : 'N', p_.transpose_b ? 'T' : 'N', p_.m, p_.n, p_.k,
+                         1, a_.floats(), p_.lda(), b_.floats(), p_.ldb(), 0, c_.floats(), p_.n);
             }};
   }
 
@@ -112,15 +121,18 @@ class Bench {
     return {"OpenBLAS", [this] {
               const int m = static_cast<int>(p_.m), n = static_cast<int>(p_.n),
                         k = static_cast<int>(p_.k);
-              cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, a_.floats(), k,
-                          b_.floats(), n, 0, c_.floats(), n);
+              cblas_sgemm(CblasRowMajor, p_.transpose_a ? CblasTrans : CblasNoTrans,
+                          p_.transpose_b ? CblasTrans : CblasNoTrans, m, n, k, 1, a_.floats(),
+                          static_cast<int>(p_.lda()), b_.floats(), static_cast<int>(p_.ldb()), 0,
+                          c_.floats(), n);
             }};
   }
 
   const ContractionShape& shape() const { return shape_; }
   double flops() const { return 2.0 * static_cast<double>(p_.m * p_.k * p_.n); }
   std::string name() const {
-    return fmt::format("{} {}x{}x{}", name_of(p_.type), p_.m, p_.k, p_.n);
+    return fmt::format("{} {}x{}x{}{}{}", name_of(p_.type), p_.m, p_.k, p_.n,
+                       p_.transpose_a ? " At" : "", p_.transpose_b ? " Bt" : "");
   }
 
  private:
@@ -214,7 +226,7 @@ void search(const Problem& problem, const Target& target, double budget) {
 }
 
 std::optional<Problem> parse_shape(const std::string& text, Dtype type) {
-  Problem p{0, 0, 0, type};
+  Problem p{.m = 0, .k = 0, .n = 0, .type = type};
   long m = 0, k = 0, n = 0;
   char rest = 0;
   if (std::sscanf(text.c_str(), "%ldx%ldx%ld%c", &m, &k, &n, &rest) != 3) return std::nullopt;
@@ -240,6 +252,9 @@ Options parse(int argc, char** argv) {
     } else if (key == "--type") {
       options.type = parse_dtype(value);
       if (!options.type) usage(value);
+    } else if (key == "--transpose") {
+      if (value != "a" && value != "b" && value != "ab") usage(value);
+      options.transpose = value;
     } else if (key == "--shape") {
       options.shapes.push_back(value);
     } else if (key == "--clock") {
@@ -264,11 +279,13 @@ std::vector<Problem> problems_of(const Options& options) {
   for (const std::string& shape : options.shapes.empty() ? kShapes : options.shapes) {
     auto problem = parse_shape(shape, options.type.value_or(Dtype::F32));
     if (!problem) usage(shape);
+    problem->transpose_a = options.transpose.contains('a');
+    problem->transpose_b = options.transpose.contains('b');
     problems.push_back(*problem);
   }
   if (options.shapes.empty() && !options.type) {
     for (Dtype type : {Dtype::BF16, Dtype::F64, Dtype::I8}) {
-      problems.push_back({1024, 1024, 1024, type});
+      problems.push_back({.m = 1024, .k = 1024, .n = 1024, .type = type});
     }
   }
   return problems;
