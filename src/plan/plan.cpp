@@ -552,7 +552,8 @@ class Planner {
   void score_accesses(const Work& work, std::vector<double>& score) const {
     const Node& node = plan_[work.node];
     // An access over more axes happens more often.
-    double weight = std::pow(16.0, std::ranges::count_if(work.axes, [](AxisId a) { return bool(a); }));
+    double weight =
+        std::pow(16.0, std::ranges::count_if(work.axes, [](AxisId a) { return bool(a); }));
     auto add = [&](ir::TensorId tensor, i64 dim, AxisId axis) {
       if (axis && kernel_[tensor].strides[dim].is_int(1)) score[axis.index] += weight;
     };

@@ -198,8 +198,16 @@ class Chooser {
 
   i64 dot_size(const Role& role, bool several_dots) const {
     if (several_dots) return std::min<i64>(role.extent, role.dot_m && role.grid ? 64 : 128);
+    // Few rows: the other operand streams from memory once, along all its columns.
+    if ((role.dot_k || role.dot_n) && dot_rows() <= 8) return role.extent;
     if (role.dot_k && !role.grid) return even_split(role.extent, 1024, 8);
     return even_split(role.extent, role.grid ? 1024 : 256, 16);
+  }
+
+  i64 dot_rows() const {
+    i64 rows = 1;
+    for (const Role& role : roles_) rows = role.dot_m ? std::max(rows, role.extent) : rows;
+    return rows;
   }
 
   // The extent in equal pieces of at most `most`, each a multiple of `multiple`.

@@ -35,10 +35,11 @@ class Elementwise {
     return MathFn::name;
       MATH(Exp)
       MATH(Exp2)
-      MATH(Expm1) MATH(Log) MATH(Log2) MATH(Log10) MATH(Log1p) MATH(Sqrt) MATH(Rsqrt)
-          MATH(Reciprocal) MATH(Sin) MATH(Cos) MATH(Tan) MATH(Sinh) MATH(Cosh) MATH(Tanh) MATH(Asin)
-              MATH(Acos) MATH(Atan) MATH(Erf) MATH(Erfc) MATH(Sigmoid) MATH(Floor) MATH(Ceil)
-                  MATH(Round) MATH(Trunc) MATH(Pow) MATH(Atan2) MATH(Fmod) MATH(Remainder)
+      MATH(Expm1)
+      MATH(Log) MATH(Log2) MATH(Log10) MATH(Log1p) MATH(Sqrt) MATH(Rsqrt) MATH(Reciprocal) MATH(Sin)
+          MATH(Cos) MATH(Tan) MATH(Sinh) MATH(Cosh) MATH(Tanh) MATH(Asin) MATH(Acos) MATH(Atan)
+              MATH(Erf) MATH(Erfc) MATH(Sigmoid) MATH(Floor) MATH(Ceil) MATH(Round) MATH(Trunc)
+                  MATH(Pow) MATH(Atan2) MATH(Fmod) MATH(Remainder)
 #undef MATH
                       default : return std::nullopt;
     }
