@@ -50,13 +50,14 @@ F log_f32(F x) {
   return with_specials(x, mad(e, 0x1.62e43p-1, log_polynomial(f)));
 }
 
-// f log2(e) as f + 0.44 f + ...: the exact leading term keeps the result near 1 accurate.
+// f log2(e) as f + 0.44 f + ...: the exact leading term keeps the result near 1 accurate, and its
+// sum with e is exact where the rest nearly cancels it.
 F log2_f32(F x) {
   const auto [e, f] = split(x);
   const F q =
       polynomial(f, {-0.1878328323, 0.2032390237, -0.1752625257, 0.2016986161, -0.240699783,
                      0.288718313, -0.3606687784, 0.4808958173, -0.7213475704, 0.4426950514});
-  return with_specials(x, e + mad(f, q, f));
+  return with_specials(x, mad(f, q, e + f));
 }
 
 // As log2, with f / 2 for the exact term.
