@@ -21,8 +21,10 @@ constexpr Pass kPipeline[] = {
      "equal values have equal spelling now, and only one copy should move"},
     {"hoist_invariants", hoist_invariants, kNoDuplicates, kHoisted,
      "what is left in a loop is what its iterations cost"},
+    {"canonicalize", canonicalize, kNoDuplicates, kCanonical,
+     "operands that are one value now, and values that no longer change in a loop, open rules"},
     {"eliminate_common_subexpressions", eliminate_common_subexpressions, kHoisted, kNoDuplicates,
-     "two loops over one axis hoist equal values to one place"},
+     "loops hoist equal values to one place, and rules write the same constants again"},
     {"eliminate_dead_code", eliminate_dead_code, 0, kNoDeadCode,
      "the passes before leave ops without users, which nobody should plan for"},
 };
