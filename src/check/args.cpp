@@ -289,8 +289,9 @@ bool run_kernel(Checker& c, const Stmt& function, const std::map<std::string, Ar
   frame.name = function.text;
   frame.kernel = true;
   c.frames.push_back(std::move(frame));
-  bool ok = typed_signature(c, function) && known_arguments(c, function, args);
+  bool ok = typed_signature(c, function);
   if (ok) {
+    ok = known_arguments(c, function, args);
     for (const syntax::Param& p : function.params) ok = bind_parameter(c, function, p, args) && ok;
     for (const auto& [name, spec] : args) {
       const auto is_param = [&](const syntax::Param& p) { return p.name == name; };

@@ -37,7 +37,16 @@ Checker::Checker(const syntax::Ast& ast, diag::Diags& d)
 
 diag::Diagnostic& Checker::error(Kind kind, Span span, std::string message) {
   if (reported(*diags, kind, span, message)) return scratch_ = {};
-  return diags->error(kind, span, std::move(message));
+  diag::Diagnostic& d = diags->error(kind, span, std::move(message));
+  // In an inlined function: where it was called, innermost last.
+  for (const Frame& frame : frames) {
+    if (frame.call.source && frame.call != span) {
+      d.notes.push_back(
+          fmt::format("in `{}`, called at line {}", frame.name,
+                      diags->sources().place(frame.call.source, frame.call.begin).line));
+    }
+  }
+  return d;
 }
 
 Value Checker::bad(Kind kind, Span span, std::string message, std::string hint) {

@@ -107,8 +107,9 @@ std::optional<ordered_json> to_json(Checker& c, const Value& v) {
 // Reads the arguments of one decorator into a declaration.
 class Decorator {
  public:
-  Decorator(Checker& c, const Ast& ast, KernelDecl& decl, std::vector<std::string>& noted)
-      : c_(c), ast_(ast), decl_(decl), noted_(noted) {}
+  Decorator(Checker& c, const Ast& ast, KernelDecl& decl, std::vector<std::string>& noted,
+            const std::vector<KernelDecl>& kernels)
+      : c_(c), ast_(ast), decl_(decl), noted_(noted), kernels_(kernels) {}
 
   void read(ExprId decorator) {
     const Expr& e = ast_[decorator];
@@ -147,7 +148,21 @@ class Decorator {
     for (const auto& [key, item] : v.dict->items) set(key.text, item, span);
   }
 
+  // configs=other_kernel.configs
+  bool copy_configs(const std::string& name, ExprId id) {
+    const Expr& e = ast_[id];
+    if (name != "configs" || e.kind != ExprKind::Attribute || e.text != "configs") return false;
+    if (ast_[e.items[0]].kind != ExprKind::Name) return false;
+    for (const KernelDecl& kernel : kernels_) {
+      if (kernel.name != ast_[e.items[0]].text) continue;
+      decl_.configs = kernel.configs;
+      return true;
+    }
+    return false;
+  }
+
   void argument(const std::string& name, ExprId id, Span span) {
+    if (copy_configs(name, id)) return;
     const Setting* setting = find_setting(name);
     if (setting == nullptr && !foreign_setting(name)) {
       std::vector<std::string> names;
@@ -156,7 +171,8 @@ class Decorator {
           c_.nearest_hint(name, names);
       return;
     }
-    static const std::set<std::string> understood{"config", "configs", "static_shapes", "index_dtype"};
+    static const std::set<std::string> understood{"config", "configs", "static_shapes",
+                                                  "index_dtype"};
     set(name, eval(id, !understood.contains(name)), span);
   }
 
@@ -207,6 +223,7 @@ class Decorator {
   const Ast& ast_;
   KernelDecl& decl_;
   std::vector<std::string>& noted_;
+  const std::vector<KernelDecl>& kernels_;  // those found before
 };
 
 // Walks a module for kernels.
@@ -230,7 +247,8 @@ class Finder {
         walk(stmt.body);
         for (const auto& handler : stmt.handlers) walk(handler);
         walk(stmt.orelse);
-      } else if (stmt.kind == StmtKind::Assign) {
+      } else if (stmt.kind == StmtKind::AnnAssign ||
+                 (stmt.kind == StmtKind::Assign && stmt.exprs.size() == 2)) {
         assignment(stmt);
       }
     }
@@ -262,7 +280,7 @@ class Finder {
     for (ExprId decorator : stmt.decorators) {
       if (!kernel_callee(checker_, ast_, decorator)) continue;
       KernelDecl decl = declare(id, stmt.text);
-      Decorator(checker_, ast_, decl, noted_).read(decorator);
+      Decorator(checker_, ast_, decl, noted_, kernels_).read(decorator);
       add(std::move(decl));
       return;
     }
@@ -270,17 +288,21 @@ class Finder {
 
   // softmax = helion.kernel(softmax_fn, config=...), or helion.kernel(config=...)(softmax_fn)
   void assignment(const Stmt& stmt) {
-    if (stmt.exprs.size() != 2 || ast_[stmt.exprs[0]].kind != ExprKind::Name) return;
-    ExprId call = stmt.exprs[1];
+    if (ast_[stmt.exprs[0]].kind != ExprKind::Name || !stmt.exprs.back()) return;
+    ExprId call = stmt.exprs.back();
     if (ast_[call].kind != ExprKind::Call || ast_[call].items.size() < 2) return;
-    const ExprId argument = ast_[call].items[1];
-    if (ast_[argument].kind != ExprKind::Name || !ast_[call].names[0].empty()) return;
+    ExprId argument = ast_[call].items[1];
+    if (!ast_[call].names[0].empty()) return;
+    if (ast_[argument].kind == ExprKind::Attribute && ast_[argument].text == "fn") {
+      argument = ast_[argument].items[0];  // the function of another kernel
+    }
+    if (ast_[argument].kind != ExprKind::Name) return;
     if (ast_[ast_[call].items[0]].kind == ExprKind::Call) call = ast_[call].items[0];
     if (!kernel_callee(checker_, ast_, call)) return;
     const ModuleBinding* binding = checker_.module.find(ast_[argument].text);
     if (binding == nullptr || ast_[binding->stmt].kind != StmtKind::Function) return;
     KernelDecl decl = declare(binding->stmt, ast_[stmt.exprs[0]].text);
-    Decorator(checker_, ast_, decl, noted_).read(call);
+    Decorator(checker_, ast_, decl, noted_, kernels_).read(call);
     add(std::move(decl));
   }
 

@@ -1,6 +1,7 @@
 // Python's own functions, math, and the methods of lists, dicts and strings.
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
 #include <numeric>
 
@@ -155,6 +156,13 @@ Value python_divmod(Checker& c, const Args& a) {
 }
 
 Value python_int(Checker& c, const Args& a) {
+  if (a.has(0) && a[0].is(ValueKind::String)) {
+    const std::string& text = a[0].text;
+    i64 v = 0;
+    const auto result = std::from_chars(text.data(), text.data() + text.size(), v);
+    const bool whole = result.ec == std::errc() && result.ptr == text.data() + text.size();
+    return whole ? c.scalar_int(v) : bad_arg(c, a, 0, "a number");
+  }
   return number_type(c, a, SymKind::ToInt, SymType::Int, Dtype::I64);
 }
 

@@ -172,7 +172,9 @@ class Accessor {
       if (c_.expr(shift).kind != TexprKind::Scalar) return true;
       last = c_.syms.add(end, c_.expr(shift).sym);
     }
-    return within(last, span, fmt::format("tile `{}` runs to", c_.kernel[block].name));
+    const bool grid = c_.kernel[block].kind == Block::Kind::Grid;
+    return within(last, span,
+                  fmt::format("{} `{}` runs to", grid ? "index" : "tile", c_.kernel[block].name));
   }
 
   bool within(Sym last, Span span, const std::string& what) {
@@ -218,6 +220,12 @@ class Accessor {
     }
     if (v.block && type.rank() == 1 && !gather_blocks_.contains(v.block.index)) {
       return tile(v.block, v.shift, v.span);
+    }
+    const Texpr& e = c_.expr(v.expr);
+    const bool axis_begin = e.kind == TexprKind::TileAttr && e.attr == TileAttr::Begin;
+    if (axis_begin && c_.kernel[e.block].kind == Block::Kind::Grid &&
+        !check_bounds(e.block, {}, v.span)) {
+      return false;
     }
     TIndex index = index_of(type.is_scalar() ? TIndex::Kind::Scalar : TIndex::Kind::Gather);
     index.value = c_.cast(v.expr, Dtype::I64);

@@ -201,12 +201,28 @@ bool is_type(std::string_view path) {
 
 // Parts of the libraries that kernels only pass by.
 bool is_library_part(std::string_view path) {
-  for (std::string_view part :
-       {"helion.exc", "helion.runtime", "helion.testing", "torch.distributed", "torch.utils",
-        "torch.backends", "torch.ops", "torch.autograd", "torch.version", "torch.no_grad",
-        "torch.inference_mode", "torch.enable_grad", "torch.compile", "torch.jit", "torch.library",
-        "torch.preserve_format", "torch.contiguous_format", "torch.strided",
-        "torch.random", "torch.fx", "torch.manual_seed", "torch.cuda"}) {
+  for (std::string_view part : {"helion.exc",
+                                "helion.runtime",
+                                "helion.testing",
+                                "torch.distributed",
+                                "torch.utils",
+                                "torch.backends",
+                                "torch.ops",
+                                "torch.autograd",
+                                "torch.version",
+                                "torch.no_grad",
+                                "torch.inference_mode",
+                                "torch.enable_grad",
+                                "torch.compile",
+                                "torch.jit",
+                                "torch.library",
+                                "torch.preserve_format",
+                                "torch.contiguous_format",
+                                "torch.strided",
+                                "torch.random",
+                                "torch.fx",
+                                "torch.manual_seed",
+                                "torch.cuda"}) {
     if (path == part) return true;
   }
   return false;
@@ -236,7 +252,8 @@ Value Checker::attribute_of_module(const Value& object, const std::string& name,
     if (later_dtype(name)) return not_yet(span, path);
   }
   if (is_type(path)) return make_value(ValueKind::Type, path);
-  if (path == "helion.exc") return make_value(ValueKind::Opaque, path);  // names of warnings, in settings
+  if (path == "helion.exc")
+    return make_value(ValueKind::Opaque, path);  // names of warnings, in settings
   if (std::ranges::find(kModules, path) != kModules.end())
     return make_value(ValueKind::Module, path);
   if (path == "typing.TYPE_CHECKING") return scalar_value(syms.boolean(false));

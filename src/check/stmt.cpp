@@ -38,6 +38,8 @@ std::string_view statement_name(StmtKind kind) {
       return "nonlocal";
     case StmtKind::Delete:
       return "del";
+    case StmtKind::Assert:
+      return "assert";
     case StmtKind::While:
       return "while";
     case StmtKind::Raise:
