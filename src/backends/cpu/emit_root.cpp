@@ -36,6 +36,9 @@ void Emitter::begin_function(i64 root) {
                                      fmt::format("root{}", root), module_);
   function_->addFnAttr("no-builtins");
   function_->addFnAttr(llvm::Attribute::NoUnwind);
+  // Spilled vectors would straddle cache lines on an unaligned stack.
+  llvm::Align align(static_cast<u64>(target_.vector_bytes));
+  function_->addFnAttr(llvm::Attribute::getWithStackAlignment(module_.getContext(), align));
   arguments_ = function_->getArg(0);
   scratch_ = function_->getArg(3);
   function_->getArg(0)->addAttr(llvm::Attribute::NoAlias);
