@@ -161,10 +161,12 @@ i64 scratch_bytes(const ContractionPlan& plan, const ContractionShape& shape,
   const i64 k = block(plan.kc, shape.k);
   i64 bytes = 0;
   if (plan.pack_a) {
-    const bool k_major = contraction::packs_a_k_major(shape, facts);
-    const i64 inner = round_up(k_major ? rows : k, facts.step_k);
-    const i64 cell = facts.unit_bytes / facts.step_k;
-    bytes += (k_major ? k : rows) * (round_up(inner * cell, 64) + contraction::kRowPadding);
+    if (contraction::packs_a_panels(shape, facts)) {
+      bytes += round_up(round_up(rows, plan.mr) * k * facts.unit_bytes, 64);
+    } else {
+      const i64 line = round_up(k, facts.step_k) * facts.unit_bytes / facts.step_k;
+      bytes += rows * (round_up(line, 64) + contraction::kRowPadding);
+    }
   }
   if (plan.pack_b) {
     bytes += columns * round_up(k, facts.lanes * facts.step_k) * facts.unit_bytes / facts.step_k;

@@ -100,24 +100,26 @@ class Nest {
   BlockView view_a(const Block& block) const {
     Value* base = e_.offset(operands_.a,
                             e_.add(e_.mul(block.row, a_stride_m_), e_.mul(block.k, a_stride_k_)));
+    const i64 mr = e_.plan.mr;
     if (!e_.plan.pack_a) {
-      return {.base = base, .stride = a_stride_m_, .step = e_.mul(a_stride_k_, e_.facts.step_k)};
+      return {.base = base,
+              .panel = e_.mul(a_stride_m_, mr),
+              .line = a_stride_m_,
+              .step = e_.mul(a_stride_k_, e_.facts.step_k)};
     }
-    Lines lines{base, block.rows, block.depth, a_stride_m_, a_stride_k_, e_.shape.a};
-    const bool k_major = packs_a_k_major(e_.shape, e_.facts);
-    if (k_major) {
-      std::swap(lines.outer, lines.inner);
-      std::swap(lines.outer_stride, lines.inner_stride);
+    Value* to = operands_.scratch;
+    Value* unit = e_.constant(e_.facts.unit_bytes);
+    if (packs_a_panels(e_.shape, e_.facts)) {
+      Value* step = e_.mul(unit, mr);
+      Value* panel = e_.mul(block.depth, step);
+      emit_pack_a_panels(e_, {base, block.depth, block.rows, a_stride_k_, a_stride_m_, e_.shape.a},
+                         to, panel);
+      return {.base = to, .panel = panel, .line = unit, .step = step, .packed = true};
     }
-    Value* widest = k_major ? block_size(e_.plan.mc, m_) : block_size(e_.plan.kc, k_);
-    Value* stride = packed_line_stride(e_, widest);
-    emit_pack_lines(e_, lines, operands_.scratch, stride);
-    BlockView view{.base = operands_.scratch,
-                   .stride = stride,
-                   .step = e_.constant(e_.facts.unit_bytes),
-                   .packed = true};
-    if (k_major) std::swap(view.stride, view.step);
-    return view;
+    Value* stride = packed_line_stride(e_, block_size(e_.plan.kc, k_));
+    emit_pack_lines(e_, {base, block.rows, block.depth, a_stride_m_, a_stride_k_, e_.shape.a}, to,
+                    stride);
+    return {.base = to, .panel = e_.mul(stride, mr), .line = stride, .step = unit, .packed = true};
   }
 
   BlockView view_b(const Block& block) const {
@@ -126,8 +128,8 @@ class Nest {
     const i64 width = e_.facts.tile_columns;
     if (!e_.plan.pack_b) {
       return {.base = base,
-              .stride = e_.mul(b_stride_n_, width),
-              .column = b_stride_n_,
+              .panel = e_.mul(b_stride_n_, width),
+              .line = b_stride_n_,
               .step = b_stride_k_};
     }
     Lines lines{base, block.columns, block.depth, b_stride_n_, b_stride_k_, e_.shape.b};
@@ -135,8 +137,8 @@ class Nest {
     Value* stride = packed_panel_stride(e_, block.depth);
     emit_pack_panels(e_, lines, to, stride);
     return {.base = to,
-            .stride = stride,
-            .column = e_.constant(e_.facts.unit_bytes),
+            .panel = stride,
+            .line = e_.constant(e_.facts.unit_bytes),
             .step = e_.constant(width * e_.facts.unit_bytes),
             .packed = true};
   }
@@ -211,15 +213,11 @@ class Nest {
 
   void tile(const Block& block, Value* row, i64 rows, Value* column,
             const std::vector<ColumnVector>& vectors) {
-    const i64 width = e_.facts.tile_columns;
-    Value* panel = e_.b.CreateUDiv(column, e_.constant(width));
-    Value* in_panel = e_.b.CreateURem(column, e_.constant(width));
-    Value* b_offset = e_.add(e_.mul(panel, block.b.stride), e_.mul(in_panel, block.b.column));
     RegisterTile tile{
         .rows = rows,
         .columns = vectors,
-        .a = e_.offset(block.a.base, e_.mul(row, block.a.stride)),
-        .b = e_.offset(block.b.base, b_offset),
+        .a = line_address(block.a, row, e_.plan.mr),
+        .b = line_address(block.b, column, e_.facts.tile_columns),
         .a_view = &block.a,
         .b_view = &block.b,
         .k = block.depth,
@@ -230,6 +228,12 @@ class Nest {
     std::vector<Value*> acc = initial(block, rows, vectors, first_row, first_column);
     emit_tile(e_, tile, acc);
     finish_block(block, rows, vectors, first_row, first_column, acc);
+  }
+
+  Value* line_address(const BlockView& view, Value* line, i64 panel_lines) const {
+    Value* panel = e_.b.CreateUDiv(line, e_.constant(panel_lines));
+    Value* in_panel = e_.b.CreateURem(line, e_.constant(panel_lines));
+    return e_.offset(view.base, e_.add(e_.mul(panel, view.panel), e_.mul(in_panel, view.line)));
   }
 
   // Tails run seldom: little code for them is worth more than the last cycle.

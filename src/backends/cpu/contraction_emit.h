@@ -28,8 +28,7 @@ bool can_pair(const ContractionShape& shape, const Target& target);
 bool has_masked_loads(i64 element_bytes, const Target& target);
 Facts facts_of(const ContractionPlan& plan, const ContractionShape& shape, const Target& target);
 
-// The scratch copy of A's block: rows of contiguous steps (the other way round if `k_major`). A row
-// is padded by a cache line, so that rows of a power of two do not meet in one cache set.
+// Packed lines are padded by a cache line, so that those of a power of two do not meet in one set.
 inline constexpr i64 kRowPadding = 64;
 
 // Emits arithmetic on i64 and addresses; folds constants.
@@ -85,13 +84,14 @@ class Emitter {
   Value* multiply_add(Value* a, Value* b, Value* acc) const;
 };
 
-// One operand's block as the register tiles read it. All strides in bytes.
+// One operand's block as the register tiles read it: panels of as many lines (rows of A, columns of
+// B) as a tile has. All strides in bytes.
 struct BlockView {
-  Value* base = nullptr;    // first row (A) or column (B) of the block, first step
-  Value* stride = nullptr;  // between rows (A); between panels of tile_columns columns (B)
-  Value* column = nullptr;  // between columns of one panel (B only)
-  Value* step = nullptr;    // between steps
-  bool packed = false;      // holds units; else elements as they lie in the operand
+  Value* base = nullptr;   // first line, first step
+  Value* panel = nullptr;  // between panels
+  Value* line = nullptr;   // between lines of one panel
+  Value* step = nullptr;   // between steps
+  bool packed = false;     // holds units; else elements as they lie in the operand
 };
 
 // A matrix in memory as packing reads it: `outer` lines of `inner` elements.
@@ -109,13 +109,17 @@ struct Lines {
 void emit_pack_lines(const Emitter& e, const Lines& from, Value* to, Value* stride);
 // The byte stride of packed lines of `inner` cells.
 Value* packed_line_stride(const Emitter& e, Value* inner);
-// A is packed with k as the outer dimension, because its rows are what is contiguous.
-bool packs_a_k_major(const ContractionShape& shape, const Facts& facts);
+// Where A's columns are contiguous it is packed in panels of mr rows, steps in order, the rows of a
+// step together; else in lines.
+bool packs_a_panels(const ContractionShape& shape, const Facts& facts);
 
 // Copies B (outer: columns, inner: k) to panels of tile_columns columns, steps in order, units of a
 // step together. Missing columns of the last panel hold anything.
 void emit_pack_panels(const Emitter& e, const Lines& from, Value* to, Value* panel_stride);
 Value* packed_panel_stride(const Emitter& e, Value* k);
+
+// Copies A (outer: k, inner: rows) to such panels.
+void emit_pack_a_panels(const Emitter& e, const Lines& from, Value* to, Value* panel_stride);
 
 // The size of A's block in scratch; B's lies behind it.
 Value* packed_a_bytes(const Emitter& e, Value* rows, Value* k);

@@ -79,7 +79,8 @@ class Model {
     const bool converts_b = !plan.pairs && size_of(shape_.b) < size_of(shape_.acc);
     plan.pack_b = converts_b ? m_ > 16 : b_bytes_ > target_.l2 && m_ >= 96;
     const bool converts_a = !plan.pairs && size_of(shape_.a) < size_of(shape_.acc);
-    plan.pack_a = (converts_a || shape_.a_stride_k != 1) && n_ > 4 * lanes_;
+    const bool scattered_a = shape_.a_stride_k != 1 && m_ * k_ * size_of(shape_.a) > target_.l2 / 2;
+    plan.pack_a = (converts_a || scattered_a) && n_ > 4 * lanes_;
     plan.along_k = last_columns();
     const Tile tile = best_tile(n_ - plan.along_k, plan.pack_a);
     plan.mr = tile.rows;
@@ -148,7 +149,11 @@ class Model {
     cost *= 1 + preference(tile, vectors);
     // Rows a power of two apart meet in one cache set, which has eight places.
     const bool rows_collide = shape_.a_stride_m * size_of(shape_.a) % 2048 == 0;
-    return tile.rows > 9 && rows_collide && !packs_a ? 1.1 * cost : cost;
+    if (tile.rows > 9 && rows_collide && !packs_a) cost *= 1.1;
+    // Where rows lie side by side, a tile should not end inside a cache line.
+    const bool by_columns = shape_.a_stride_m == 1 && shape_.a_stride_k != 1;
+    if (by_columns && !packs_a && 16 % tile.rows != 0) cost *= 1.1;
+    return cost;
   }
 
   // Between tiles of equal work. Beyond L2 counts what is loaded per multiply-add, most of all from

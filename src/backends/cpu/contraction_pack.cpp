@@ -19,6 +19,17 @@ void copy_scalars(const Emitter& e, const Lines& from, Value* line, Value* begin
   });
 }
 
+// A known number of contiguous elements, in vectors of powers of two.
+void copy_cells(const Emitter& e, const Lines& from, Value* source, i64 count, Value* to) {
+  const i64 widest = e.target.vector_bytes / e.cell_bytes();
+  for (i64 i = 0, lanes = widest; i < count; i += lanes) {
+    while (lanes > count - i) lanes /= 2;
+    Value* raw = e.load_raw(e.offset(source, i * size_of(from.dtype)), e.element_type(from.dtype),
+                            lanes, nullptr);
+    e.store(e.to_cell(raw, from.dtype), e.offset(to, i * e.cell_bytes()));
+  }
+}
+
 void copy_line(const Emitter& e, const Lines& from, Value* line, Value* to) {
   Value* zero = e.constant(0);
   const i64 element = size_of(from.dtype);
@@ -211,20 +222,35 @@ class ColumnPacker {
  public:
   ColumnPacker(const Emitter& e, const Lines& from) : e_(e), from_(from) {}
 
-  void panel(Value* first_column, Value* to) const {
-    const i64 square = e_.facts.lanes * e_.facts.step_k;  // elements of k in a square
-    Value* whole = e_.b.CreateAnd(from_.inner, e_.constant(-square));
-    for (i64 first = 0; first < e_.facts.tile_columns; first += e_.facts.lanes) {
-      Value* column = e_.add(first_column, e_.constant(first));
-      Value* at = e_.offset(to, first * e_.facts.unit_bytes);
-      std::vector<Value*> lines = line_starts(column);
-      emit_for(e_.b, e_.constant(0), whole, e_.constant(square),
-               [&](Value* k) { copy_square(lines, k, nullptr, at); });
-      rest(lines, whole, at);
-    }
+  void run(Value* to, Value* panel_stride) const {
+    const i64 lanes = e_.facts.lanes;
+    Value* width = e_.constant(e_.facts.tile_columns);
+    emit_for(e_.b, e_.constant(0), from_.outer, e_.constant(lanes), [&](Value* column) {
+      Value* panel = e_.mul(e_.b.CreateUDiv(column, width), panel_stride);
+      Value* in_panel = e_.mul(e_.b.CreateURem(column, width), e_.facts.unit_bytes);
+      copy_lines(line_starts(column), e_.offset(to, e_.add(panel, in_panel)));
+    });
   }
 
  private:
+  // `lanes` columns for all k. One square serves whole and partial ones: its code is long.
+  void copy_lines(const std::vector<Value*>& lines, Value* to) const {
+    const i64 square = e_.facts.lanes * e_.facts.step_k;  // elements of k in a square
+    const bool masked = has_masked_loads(size_of(from_.dtype), e_.target);
+    Value* whole = e_.b.CreateAnd(from_.inner, e_.constant(-square));
+    const bool has_rest =
+        constant_of(whole) == std::nullopt || constant_of(whole) != constant_of(from_.inner);
+    emit_for(
+        e_.b, e_.constant(0), masked ? from_.inner : whole, e_.constant(square), [&](Value* k) {
+          Value* left = e_.b.CreateSub(from_.inner, k);
+          copy_square(lines, k, masked && has_rest ? e_.mask_below(left, square) : nullptr, to);
+        });
+    if (masked) return;
+    for (u64 i = 0; i < lines.size(); ++i) {
+      copy_one_by_one(lines[i], whole, e_.offset(to, static_cast<i64>(i) * e_.facts.unit_bytes));
+    }
+  }
+
   // Columns beyond the last one repeat it: what they give is never used.
   std::vector<Value*> line_starts(Value* column) const {
     std::vector<Value*> lines;
@@ -254,19 +280,6 @@ class ColumnPacker {
     for (Value* column : Transposer(e_, rows).run()) {
       e_.store(column, at);
       at = e_.offset(at, e_.facts.tile_columns * e_.facts.unit_bytes);
-    }
-  }
-
-  void rest(const std::vector<Value*>& lines, Value* begin, Value* to) const {
-    const i64 cells = e_.facts.lanes * e_.facts.step_k;
-    if (has_masked_loads(size_of(from_.dtype), e_.target)) {
-      emit_if(e_.b, e_.b.CreateICmpSLT(begin, from_.inner), [&] {
-        copy_square(lines, begin, e_.mask_below(e_.b.CreateSub(from_.inner, begin), cells), to);
-      });
-      return;
-    }
-    for (u64 i = 0; i < lines.size(); ++i) {
-      copy_one_by_one(lines[i], begin, e_.offset(to, static_cast<i64>(i) * e_.facts.unit_bytes));
     }
   }
 
@@ -317,7 +330,7 @@ void pack_panel_scalars(const Emitter& e, const Lines& from, Value* first_column
 
 }  // namespace
 
-bool packs_a_k_major(const ContractionShape& shape, const Facts& facts) {
+bool packs_a_panels(const ContractionShape& shape, const Facts& facts) {
   return facts.kind == StepKind::Single && shape.a_stride_m == 1 && shape.a_stride_k != 1;
 }
 
@@ -332,8 +345,28 @@ Value* packed_panel_stride(const Emitter& e, Value* k) {
 }
 
 Value* packed_a_bytes(const Emitter& e, Value* rows, Value* k) {
-  const bool k_major = packs_a_k_major(e.shape, e.facts);
-  return e.mul(k_major ? k : rows, packed_line_stride(e, k_major ? rows : k));
+  if (!packs_a_panels(e.shape, e.facts)) return e.mul(rows, packed_line_stride(e, k));
+  Value* cells = e.mul(e.round_up(rows, e.plan.mr), k);
+  return e.round_up(e.mul(cells, e.facts.unit_bytes), 64);
+}
+
+void emit_pack_a_panels(const Emitter& e, const Lines& from, Value* to, Value* panel_stride) {
+  const i64 mr = e.plan.mr;
+  Value* whole = e.mul(e.b.CreateUDiv(from.inner, e.constant(mr)), mr);
+  emit_for(e.b, e.constant(0), from.outer, e.constant(1), [&](Value* k) {
+    Value* line = e.offset(from.base, e.mul(k, from.outer_stride));
+    Value* step = e.offset(to, e.mul(k, mr * e.facts.unit_bytes));
+    auto panel = [&](Value* row) {
+      return e.offset(step, e.mul(e.b.CreateUDiv(row, e.constant(mr)), panel_stride));
+    };
+    emit_for(e.b, e.constant(0), whole, e.constant(mr), [&](Value* row) {
+      copy_cells(e, from, e.offset(line, e.mul(row, size_of(from.dtype))), mr, panel(row));
+    });
+    Lines rest = from;
+    rest.inner = e.b.CreateSub(from.inner, whole);
+    Value* start = e.offset(line, e.mul(whole, size_of(from.dtype)));
+    copy_scalars(e, rest, start, e.constant(0), rest.inner, panel(whole));
+  });
 }
 
 void emit_pack_lines(const Emitter& e, const Lines& from, Value* to, Value* stride) {
@@ -352,12 +385,15 @@ void emit_pack_lines(const Emitter& e, const Lines& from, Value* to, Value* stri
 
 void emit_pack_panels(const Emitter& e, const Lines& from, Value* to, Value* panel_stride) {
   const i64 width = e.facts.tile_columns;
+  const bool by_rows = constant_of(from.outer_stride) == size_of(from.dtype);
+  if (!by_rows && constant_of(from.inner_stride) == size_of(from.dtype)) {
+    ColumnPacker(e, from).run(to, panel_stride);
+    return;
+  }
   auto panel = [&](Value* first, Value* columns) {
     Value* at = e.offset(to, e.mul(e.b.CreateUDiv(first, e.constant(width)), panel_stride));
-    if (constant_of(from.outer_stride) == size_of(from.dtype)) {
+    if (by_rows) {
       RowPacker(e, from).panel(first, columns, at);
-    } else if (constant_of(from.inner_stride) == size_of(from.dtype)) {
-      ColumnPacker(e, from).panel(first, at);
     } else {
       pack_panel_scalars(e, from, first, columns ? columns : e.constant(width), at);
     }

@@ -10,7 +10,7 @@ class TileEmitter {
  public:
   TileEmitter(const Emitter& e, const RegisterTile& tile, std::vector<Value*>& acc)
       : e_(e), tile_(tile), acc_(acc), a_(tile.a), b_(tile.b) {
-    for (i64 r = 0; r < tile.rows; ++r) row_offsets_.push_back(e.mul(tile.a_view->stride, r));
+    for (i64 r = 0; r < tile.rows; ++r) row_offsets_.push_back(e.mul(tile.a_view->line, r));
   }
 
   void run() {
@@ -159,7 +159,7 @@ class TileEmitter {
   // L2 by then. Hardware does not foresee them, since rows lie on pages of their own.
   void prefetch_next_rows(i64 steps) const {
     for (i64 r = 0; r < tile_.rows; ++r) {
-      Value* row = e_.mul(tile_.a_view->stride, tile_.rows + r);
+      Value* row = e_.mul(tile_.a_view->line, tile_.rows + r);
       Value* ahead = e_.offset(e_.offset(a_, row), e_.mul(tile_.a_view->step, steps));
       e_.b.CreateIntrinsic(llvm::Intrinsic::prefetch, {ahead->getType()},
                            {ahead, e_.b.getInt32(0), e_.b.getInt32(2), e_.b.getInt32(1)});
