@@ -116,6 +116,8 @@ class Emitter {
   void emit_loop(const plan::Node& node);
   void emit_scalar_loop(const plan::Node& node, Value* count);
   void emit_vector_loop(const plan::Node& node, Value* count);
+  void emit_masked_tail(const plan::Node& node, Value* from, Value* count, i64 width,
+                        Accumulators& accumulators);
   Accumulators identities(const plan::Node& node, i64 lanes);
   void emit_body(const plan::Node& node, Coord index, i64 lanes, Value* mask,
                  Accumulators& accumulators);

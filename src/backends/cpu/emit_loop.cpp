@@ -67,27 +67,17 @@ void Emitter::emit_vector_loop(const Node& node, Value* count) {
       accumulators[r] = combine(kernel_[node.reductions[r]], accumulators[r], flat[each * u + r]);
     }
   }
+  bool whole = fixed && *fixed % width == 0;
+  if (can_mask(node) && !whole) {
+    emit_masked_tail(node, next, count, width, accumulators);
+    return finish_reductions(node, accumulators);
+  }
   if (unroll > 1) {
     next = counted_loop(next, count, width, accumulators, [&](Value* index, Accumulators& acc) {
       emit_body(node, {Coord::Kind::Lanes, index, top_}, width, nullptr, acc);
     });
   }
-  if (can_mask(node)) {
-    // One more vector with the lanes that are left.
-    Value* left = b_.CreateSub(count, next);
-    if (known(left) != 0) {
-      auto* type = llvm::FixedVectorType::get(b_.getInt32Ty(), static_cast<unsigned>(width));
-      Value* limit = splat(b_.CreateTrunc(left, b_.getInt32Ty()), width);
-      Value* mask = b_.CreateICmpULT(b_.CreateStepVector(type), limit);
-      auto masked = [&](Value* index, Accumulators& acc) {
-        emit_body(node, {Coord::Kind::Lanes, index, top_}, width, mask, acc);
-      };
-      Value* end =
-          b_.CreateSelect(b_.CreateICmpSGT(left, integer(0)), b_.CreateAdd(next, integer(1)), next);
-      counted_loop(next, end, 1, accumulators, masked);
-    }
-    return finish_reductions(node, accumulators);
-  }
+  if (whole) return finish_reductions(node, accumulators);
   Accumulators scalars;
   for (size_t r = 0; r < each; ++r) {
     scalars.push_back(join_lanes(kernel_[node.reductions[r]], accumulators[r]));
@@ -96,6 +86,18 @@ void Emitter::emit_vector_loop(const Node& node, Value* count) {
     emit_body(node, {Coord::Kind::Scalar, index, top_}, 0, nullptr, acc);
   });
   finish_reductions(node, scalars);
+}
+
+// What is left, a vector at a time, each with the lanes that exist.
+void Emitter::emit_masked_tail(const Node& node, Value* from, Value* count, i64 width,
+                               Accumulators& accumulators) {
+  auto* type = llvm::FixedVectorType::get(b_.getInt32Ty(), static_cast<unsigned>(width));
+  Value* end = b_.CreateAdd(count, integer(width - 1));
+  counted_loop(from, end, width, accumulators, [&](Value* index, Accumulators& acc) {
+    Value* left = b_.CreateTrunc(b_.CreateSub(count, index), b_.getInt32Ty());
+    Value* mask = b_.CreateICmpULT(b_.CreateStepVector(type), splat(left, width));
+    emit_body(node, {Coord::Kind::Lanes, index, top_}, width, mask, acc);
+  });
 }
 
 // Emits the loop's nodes for one index (or one vector of indices), in a scope of their own.
