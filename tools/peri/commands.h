@@ -1,0 +1,13 @@
+// The commands of `peri`. Each returns its exit status.
+#pragma once
+
+#include "session.h"
+
+namespace peri::cli {
+
+int list(Session& session);
+int run(Session& session);
+int tune(Session& session);
+int emit(Session& session);
+
+}  // namespace peri::cli

@@ -1,0 +1,157 @@
+#include "options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "driver/compile.h"
+#include "driver/version.h"
+#include "status.h"
+
+namespace peri::cli {
+
+namespace {
+
+constexpr const char* kExamples = R"(
+Examples:
+  peri list kernels/basic/softmax.py
+  peri run kernels/basic/softmax.py:softmax --arg x=randn[4096,2560] --check --time
+  peri run kernels/basic/matmul.py:matmul --arg x=randn[1024,512]:bf16 --arg y=@weights.npy:bf16 --out results
+  peri tune kernels/basic/matmul.py:matmul --arg x=randn[1024,1024] --arg y=randn[1024,1024] --budget 30
+  peri emit kernels/basic/matmul.py:matmul --arg x=randn[64,64] --arg y=randn[64,64] --stage plan
+
+Exit status:
+  0    done
+  1    the kernel has errors, or an assertion of it does not hold
+  2    the command line, an argument, a config or a setting is wrong
+  3    a file, the memory or the machine is in the way
+  4    --check found a difference
+  130  interrupted (tune prints and keeps the best config so far)
+)";
+
+constexpr const char* kSpecs = R"(
+SPEC is one of
+  randn[1024,512]:bf16   normal, mean 0 and variance 1; the dtype is f32 if none is given
+  rand[8]  zeros[2,2]  ones[4]  arange[8]:f32
+  randint[8]=0:10        integers from 0 up to 9
+  full[4]=1.5            one value
+  @x.npy  @x.npy:bf16    a NumPy file, converted if a dtype is given
+  3  -1.5  true  none    scalars and None
+  "text"  torch.float16  a string, a dtype
+  [1, 2]  (3, randn[4])  a list, a tuple
+  lambda acc, tile: torch.relu(acc)   further --arg give what it captures
+Tensors may end in .t() (last two dimensions exchanged) or .strided(4096,2) (strides in elements).
+dtypes: bool u8 i8 i16 i32 i64 f16 bf16 f32 f64
+)";
+
+std::string footer(bool has_arguments) {
+  return has_arguments ? std::string(kSpecs) + kExamples : kExamples;
+}
+
+// Options of settings.def that `command` takes.
+void add_settings(CLI::App& app, Options& options, const std::vector<std::string>& fields) {
+  for (const driver::SettingRow& row : driver::setting_rows()) {
+    if (std::ranges::count(fields, row.field) == 0 || row.flag.empty()) continue;
+    std::string field(row.field), flag(row.flag);
+    auto set = [&options, field, flag](const std::string& text) {
+      auto done = driver::set_setting(options.settings, field, text, flag);
+      if (!done) throw CLI::ValidationError(done.error().message, done.error().hint);
+    };
+    std::string doc = fmt::format("{} (also {})", row.doc, row.environment);
+    if (row.type == "Flag") {
+      app.add_flag_callback(flag, [set] { set("1"); }, doc);
+    } else {
+      app.add_option_function<std::string>(flag, set, doc)->type_name(std::string(row.type));
+    }
+  }
+}
+
+void add_kernel(CLI::App& app, Options& options) {
+  app.add_option("target", options.target, "kernel file and kernel: FILE.py:KERNEL")->required();
+  app.add_option("--arg", options.arguments, "argument of the kernel, NAME=SPEC; once for each")
+      ->type_name("NAME=SPEC")
+      ->allow_extra_args(false);
+  app.footer(footer(true));
+}
+
+void add_config(CLI::App& app, Options& options) {
+  app.add_option("--config", options.config,
+                 "config as JSON, as `helion.Config(...)` or as @FILE; without it: the tuned one, "
+                 "the decorator's, or the default")
+      ->type_name("JSON|@FILE");
+}
+
+void add_json(CLI::App& app, Options& options) {
+  app.add_flag("--json", options.json, "print results and errors as one JSON object");
+}
+
+void add_commands(CLI::App& app, Options& options) {
+  CLI::App* list = app.add_subcommand("list", "Name the kernels of a file");
+  list->add_option("target", options.target, "kernel file")->required();
+  add_json(*list, options);
+
+  CLI::App* run = app.add_subcommand("run", "Compile a kernel and run it");
+  add_kernel(*run, options);
+  add_config(*run, options);
+  run->add_option("--out", options.out, "write returned values to DIR/out0.npy, ... and result.json")
+      ->type_name("DIR");
+  run->add_flag("--check", options.check, "compare with the reference interpreter in float64");
+  run->add_flag("--time", options.time, "repeat the call and print the median time and its spread");
+  add_json(*run, options);
+  add_settings(*run, options, {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off", "check_budget"});
+
+  CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");
+  add_kernel(*tune, options);
+  add_json(*tune, options);
+  add_settings(*tune, options, {"cpu", "threads", "seed", "budget", "strategy", "cache_dir", "no_cache", "passes_off"});
+
+  CLI::App* emit = app.add_subcommand("emit", "Print what a phase makes of a kernel");
+  add_kernel(*emit, options);
+  add_config(*emit, options);
+  emit->add_option("--stage", options.stage,
+                   fmt::format("{} (after `lower` or any pass)", fmt::join(driver::stage_names(), ", ")))
+      ->type_name("STAGE")
+      ->required();
+  add_json(*emit, options);
+  add_settings(*emit, options, {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
+}
+
+}  // namespace
+
+std::string Options::file() const {
+  std::size_t colon = target.rfind(':');
+  return colon == std::string::npos ? target : target.substr(0, colon);
+}
+
+std::string Options::kernel() const {
+  std::size_t colon = target.rfind(':');
+  return colon == std::string::npos ? "" : target.substr(colon + 1);
+}
+
+Parsed parse_command_line(int argc, char** argv) {
+  Parsed parsed;
+  CLI::App app{"Compiles kernels in Python syntax to tuned machine code, and runs them.", "peri"};
+  app.set_version_flag("--version", std::string(driver::kVersion));
+  app.require_subcommand(1);
+  app.footer(footer(false));
+  auto settings = driver::settings_from_environment();
+  if (!settings) {
+    fmt::print(stderr, "error[{}]: {}\nhint: {}\n", settings.error().code, settings.error().message,
+               settings.error().hint);
+    parsed.status = kUsage;
+    return parsed;
+  }
+  parsed.options.settings = *settings;
+  add_commands(app, parsed.options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    parsed.status = app.exit(error) == 0 ? kDone : kUsage;
+    return parsed;
+  }
+  parsed.options.command = app.get_subcommands()[0]->get_name();
+  parsed.run = true;
+  return parsed;
+}
+
+}  // namespace peri::cli

@@ -1,0 +1,36 @@
+// The command line of `peri`, parsed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "driver/settings.h"
+
+namespace peri::cli {
+
+struct Options {
+  std::string command;  // "list", "run", "tune", "emit"
+  std::string target;   // FILE.py or FILE.py:KERNEL
+  std::vector<std::string> arguments;  // NAME=SPEC
+  std::string config;                  // JSON, helion.Config(...) or @file; "": none
+  std::string stage;
+  std::string out;  // folder; "": none
+  bool check = false;
+  bool time = false;
+  bool json = false;
+  driver::Settings settings;
+
+  // The parts of `target`.
+  std::string file() const;
+  std::string kernel() const;  // "": not given
+};
+
+// What parsing says: options, or an exit status after help or a usage error has been printed.
+struct Parsed {
+  Options options;
+  bool run = false;
+  int status = 0;
+};
+Parsed parse_command_line(int argc, char** argv);
+
+}  // namespace peri::cli
