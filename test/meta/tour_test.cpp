@@ -43,7 +43,8 @@ std::string emit(const std::string& command) {
     if (flag == "--config") c.request.config = space::Config::parse(value);
     if (flag != "--arg") continue;
     size_t equals = value.find('=');
-    auto argument = driver::parse_argument(value.substr(0, equals), value.substr(equals + 1), 0, diags);
+    auto argument =
+        driver::parse_argument(value.substr(0, equals), value.substr(equals + 1), 0, diags);
     if (!argument) return argument.error().message;
     arguments[value.substr(0, equals)] = std::move(*argument);
   }
@@ -75,11 +76,14 @@ TEST(Docs, DumpsAreCurrent) {
     if (entry.path().extension() != ".md") continue;
     std::string page = read(entry.path());
     std::string now = refreshed(page);
-    for (size_t p = page.find("<!-- emit "); p != std::string::npos; p = page.find("<!-- emit ", p + 1)) ++dumps;
+    for (size_t p = page.find("<!-- emit "); p != std::string::npos;
+         p = page.find("<!-- emit ", p + 1))
+      ++dumps;
     if (std::getenv("PERI_UPDATE_DOCS")) {
       std::ofstream(entry.path()) << now;
     } else {
-      EXPECT_EQ(now, page) << entry.path() << " is out of date: set PERI_UPDATE_DOCS=1 and run this test";
+      EXPECT_EQ(now, page) << entry.path()
+                           << " is out of date: set PERI_UPDATE_DOCS=1 and run this test";
     }
   }
   EXPECT_GT(dumps, 5);
