@@ -156,8 +156,8 @@ class Lint {
     static const std::regex other(
         R"(^ *(if|for|while|switch|else|do|namespace|class|struct|enum|return|case|TEST|INSTANTIATE)\b.*)");
     for (size_t i = 0; i < file.lines.size(); ++i) {
-      if (!std::regex_match(file.lines[i], head) || std::regex_match(file.lines[i], other))
-        continue;
+      bool skipped = file.raw[i] || ends_for(file, i) || std::regex_match(file.lines[i], other);
+      if (skipped || !std::regex_match(file.lines[i], head)) continue;
       size_t first = first_line(file, i);
       if (std::regex_match(file.lines[first], other)) continue;
       std::string close(file.lines[first].find_first_not_of(' '), ' ');
