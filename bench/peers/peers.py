@@ -71,6 +71,7 @@ S = "randn[4096,4096]"
 ATT = {name: "randn[8,1024,64]" for name in ("q_in", "k_in", "v_in")}
 # name, where memory is the limit, PyTorch's function, its inputs, our kernel, our arguments
 CASES = [
+    ("copy 4096²", True, torch.clone, square(), "basic/copy.py:copy", {"x": S}),
     ("add 4096²", True, torch.add, pair((4096, 4096), (4096, 4096)), "basic/add.py:add", {"x": S, "y": S}),
     ("row sum 4096²", True, lambda x: x.sum(-1), square(), "basic/sum.py:row_sum", {"x": S}),
     ("softmax 4096²", False, lambda x: torch.softmax(x, -1), square(), "basic/softmax.py:softmax", {"x": S}),
@@ -109,6 +110,8 @@ CASES += [
     ("attention 8×1024×64", False, sdpa, attention(8, 1024, 64), "library/attention.py:attention", ATT),
     ("causal 8×1024×64", False, lambda q, k, v: sdpa(q, k, v, True), attention(8, 1024, 64),
      "library/attention.py:causal_attention", ATT),
+    ("attention 32×2048×128", False, sdpa, attention(32, 2048, 128), "library/attention.py:attention",
+     {name: "randn[32,2048,128]" for name in ("q_in", "k_in", "v_in")}),
 ]
 
 
