@@ -168,8 +168,14 @@ class Emitter {
     Value* offsets = nullptr;  // per lane, elements from pointer; null: consecutive or none
     bool lanes = false;        // differs between lanes
   };
+  // One summand of an address: index times stride.
+  struct Term {
+    Coord coord;
+    Value* stride;
+  };
   Value* eval_load(const ir::Op& op, const Coords& coords);
   void emit_store(const ir::Op& op, const Coords& coords);
+  Address address_of(Value* base, Dtype dtype, std::vector<Term> terms);
   Address tensor_address(const ir::Op& op, const Coords& coords);
   Address buffer_address(plan::BufferId buffer, const Coords& coords);
   Value* load(const Address& address, Dtype memory, Dtype as, Value* mask);

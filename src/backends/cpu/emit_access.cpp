@@ -12,16 +12,6 @@ namespace peri::cpu {
 using ir::Op;
 using ir::ValueId;
 
-namespace {
-
-// One summand of an address: index times stride.
-struct Term {
-  Coord coord;
-  Value* stride;
-};
-
-}  // namespace
-
 Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   std::vector<Term> terms;
@@ -30,16 +20,18 @@ Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
   };
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
     Value* stride = sym(tensor.strides[dim]);
-    if (index.kind == ir::Index::Kind::Tile)
+    if (index.kind == ir::Index::Kind::Tile) {
       scalar_term(block(index.block).begin, block(index.block).depth, stride);
+    }
     if (index.kind == ir::Index::Kind::Tile || index.kind == ir::Index::Kind::Range) {
       terms.push_back({coords[at], stride});
     }
     if (index.operand < 0) return;
     ValueId operand = op.operands[index.operand];
     Coords inner;
-    if (rank > 0 && index.kind == ir::Index::Kind::Gather)
+    if (index.kind == ir::Index::Kind::Gather) {
       inner.assign(coords.begin() + at, coords.begin() + at + rank);
+    }
     i64 depth = settled(depth_of(operand, inner));
     Value* value = eval(operand, inner);
     value = cast(value, kernel_[operand].type.dtype, Dtype::I64);
@@ -48,13 +40,26 @@ Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
         {{vector ? Coord::Kind::Vector : Coord::Kind::Scalar, value, vector ? top_ : depth},
          stride});
   });
+  return address_of(tensor_pointer(op.attrs.tensor), tensor.dtype, std::move(terms));
+}
+
+Emitter::Address Emitter::buffer_address(plan::BufferId buffer, const Coords& coords) {
+  std::vector<Term> terms;
+  for (size_t i = 0; i < coords.size(); ++i) {
+    terms.push_back({coords[i], buffer_strides_[buffer.index][i]});
+  }
+  return address_of(buffers_[buffer.index], plan_[buffer].dtype, std::move(terms));
+}
+
+// Scalar terms are summed first, each at the place where it becomes known; what is left to add in a
+// loop is its own index.
+Emitter::Address Emitter::address_of(Value* base, Dtype dtype, std::vector<Term> terms) {
   std::stable_sort(terms.begin(), terms.end(),
                    [](const Term& x, const Term& y) { return x.coord.depth < y.coord.depth; });
-  // Scalar parts first, each added at the place where it becomes known.
   Value* offset = integer(0);
   Value* lane_stride = integer(0);
   Value* vector = nullptr;
-  bool has_lanes = false;
+  bool consecutive = false;
   i64 depth = 0;
   for (const Term& term : terms) {
     if (term.coord.kind == Coord::Kind::Vector) {
@@ -65,58 +70,16 @@ Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
     depth = std::max(depth, std::min(term.coord.depth, top_));
     offset = add(offset, mul(term.coord.index, term.stride, depth), depth);
     if (term.coord.kind != Coord::Kind::Lanes) continue;
-    has_lanes = true;
+    consecutive = true;
     lane_stride = add(lane_stride, term.stride, 0);
   }
-  Address address;
-  address.pointer =
-      b_.CreateGEP(memory_type(tensor.dtype), tensor_pointer(op.attrs.tensor), offset);
-  if (has_lanes && known(lane_stride) == 0) has_lanes = false;
-  if (has_lanes && known(lane_stride) != 1) {
+  consecutive &= known(lane_stride) != 0;
+  if (consecutive && (vector || known(lane_stride) != 1)) {
     auto* type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
     Value* steps = b_.CreateMul(b_.CreateStepVector(type), splat(lane_stride, lanes()));
     vector = vector ? b_.CreateAdd(vector, steps) : steps;
-  } else if (has_lanes && vector) {
-    auto* type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
-    vector = b_.CreateAdd(vector, b_.CreateStepVector(type));
   }
-  address.offsets = vector;
-  address.lanes = has_lanes || vector;
-  return address;
-}
-
-Emitter::Address Emitter::buffer_address(plan::BufferId buffer, const Coords& coords) {
-  const std::vector<Value*>& strides = buffer_strides_[buffer.index];
-  llvm::Type* type = memory_type(plan_[buffer].dtype);
-  Value* offset = integer(0);
-  Value* vector = nullptr;
-  Value* lane_stride = nullptr;
-  i64 depth = 0;
-  Coords sorted = coords;
-  std::vector<size_t> order(coords.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t x, size_t y) { return coords[x].depth < coords[y].depth; });
-  for (size_t i : order) {
-    const Coord& coord = coords[i];
-    if (coord.kind == Coord::Kind::Vector) {
-      Value* part = b_.CreateMul(coord.index, splat(strides[i], lanes()));
-      vector = vector ? b_.CreateAdd(vector, part) : part;
-      continue;
-    }
-    depth = std::max(depth, std::min(coord.depth, top_));
-    offset = add(offset, mul(coord.index, strides[i], depth), depth);
-    if (coord.kind == Coord::Kind::Lanes)
-      lane_stride = lane_stride ? add(lane_stride, strides[i], 0) : strides[i];
-  }
-  Address address{b_.CreateGEP(type, buffers_[buffer.index], offset), vector, vector != nullptr};
-  if (!lane_stride) return address;
-  address.lanes = true;
-  if (known(lane_stride) == 1 && !vector) return address;
-  auto* steps_type = llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(lanes()));
-  Value* steps = b_.CreateMul(b_.CreateStepVector(steps_type), splat(lane_stride, lanes()));
-  address.offsets = vector ? b_.CreateAdd(vector, steps) : steps;
-  return address;
+  return {b_.CreateGEP(memory_type(dtype), base, offset), vector, consecutive || vector};
 }
 
 // --- memory <-> register ---
