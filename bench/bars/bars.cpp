@@ -1,10 +1,11 @@
 // Measures kernels against the bars that the project sets itself, interleaved with their baselines.
 //
-//   bars [--demo] [--filter TEXT] [--seconds S] [--out FILE.md]
+//   bars [--demo] [--list] [--filter TEXT] [--seconds S] [--out FILE.md]
 //
 // Each row times the default config, the tuned one (if the cache has one: see `peri tune`) and the
 // baseline in turns within one process. A ratio is the median over the rounds. --demo prints the
-// tour's rows with their correctness check.
+// tour's rows with their correctness check. --list prints what `peri tune` must be given for the
+// rows, one line each.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -268,6 +269,7 @@ std::string fraction(const Row& row, double seconds, const Limits& limits) {
 
 struct Options {
   bool demo = false;
+  bool list = false;
   std::string filter;
   double seconds = 1.0;
   std::string out;
@@ -311,7 +313,26 @@ std::string measure(const Row& row, const Options& options, const Limits& limits
                      ours.median() / times[0].median(), fraction(row, ours.median(), limits), last);
 }
 
+// "kernels/basic/add.py:add --arg x=randn[16] --threads 1", for a shell to take apart.
+std::string tune_words(const Row& row) {
+  std::string words = "kernels/" + row.kernel;
+  for (const auto& [name, spec] : row.args) words += fmt::format(" --arg {}={}", name, spec);
+  return words + fmt::format(" --threads {}", row.threads);
+}
+
+std::vector<Row> chosen_rows(const Options& options) {
+  std::vector<Row> chosen = rows();
+  std::erase_if(chosen, [&](const Row& row) {
+    return (options.demo && !row.demo) || row.name.find(options.filter) == std::string::npos;
+  });
+  return chosen;
+}
+
 int run(const Options& options) {
+  if (options.list) {
+    for (const Row& row : chosen_rows(options)) fmt::print("{}\n", tune_words(row));
+    return 0;
+  }
   auto target = cpu::target_for("host");
   Limits limits{measure_fma_peak(*target).value_or(0), copy_bandwidth()};
   std::string text = fmt::format(
@@ -324,9 +345,7 @@ int run(const Options& options) {
       options.demo ? "check" : "bar");
   fmt::print("{}", text);
   bool met = true;
-  for (const Row& row : rows()) {
-    if (options.demo && !row.demo) continue;
-    if (row.name.find(options.filter) == std::string::npos) continue;
+  for (const Row& row : chosen_rows(options)) {
     std::string line = measure(row, options, limits, met) + "\n";
     fmt::print("{}", line);
     std::fflush(stdout);
@@ -346,6 +365,8 @@ int main(int argc, char** argv) {
     bool more = i + 1 < argc;
     if (flag == "--demo") {
       options.demo = true;
+    } else if (flag == "--list") {
+      options.list = true;
     } else if (flag == "--filter" && more) {
       options.filter = argv[++i];
     } else if (flag == "--seconds" && more) {
@@ -353,7 +374,8 @@ int main(int argc, char** argv) {
     } else if (flag == "--out" && more) {
       options.out = argv[++i];
     } else {
-      fmt::print(stderr, "usage: bars [--demo] [--filter TEXT] [--seconds S] [--out FILE.md]\n");
+      fmt::print(stderr,
+                 "usage: bars [--demo] [--list] [--filter TEXT] [--seconds S] [--out FILE.md]\n");
       return 2;
     }
   }
