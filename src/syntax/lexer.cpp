@@ -159,6 +159,7 @@ class Lexer {
     }
     if (here.column != indents_.back().column) {
       error(Kind::Indentation, begin, pos_, "unindent matches no outer level");
+      emit(Tok::Invalid, pos_, pos_);
     } else if (!consistent || here.alt_column != indents_.back().alt_column) {
       diag::Diagnostic* e = error(Kind::Indentation, begin, pos_,
                                   "tabs and spaces mix so that the indentation is ambiguous");

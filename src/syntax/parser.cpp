@@ -145,8 +145,18 @@ diag::Diagnostic& Parser::fail(Kind kind, Span span, std::string message) {
   return reported;
 }
 
+bool Parser::line_is_reported() const {
+  for (std::size_t i = pos_; !is_layout(tokens_[i].kind); ++i) {
+    if (tokens_[i].kind == Tok::Invalid) return true;
+  }
+  return false;
+}
+
 diag::Diagnostic& Parser::fail_expected(std::string_view what) {
-  if (panic_) return unreported_;
+  if (panic_ || line_is_reported()) {
+    panic_ = true;
+    return unreported_ = {};
+  }
   return fail(Kind::SyntaxError, found_span(),
               fmt::format("expected {}, found {}", what, found_text()));
 }

@@ -67,6 +67,8 @@ class Parser {
   diag::Diagnostic& error(diag::Kind kind, Span span, std::string message);
   diag::Diagnostic& fail(diag::Kind kind, Span span, std::string message);
   diag::Diagnostic& fail_expected(std::string_view what);
+  // True if the lexer has complained about the rest of the line: a bracket left open, say.
+  bool line_is_reported() const;
 
   const Expr& expr(ExprId id) const { return ast_[id]; }
   ExprId add(Expr expr);
