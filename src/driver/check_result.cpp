@@ -157,7 +157,8 @@ class Comparison {
       if (is_unwritten(wanted[i])) continue;
       ++report_.compared;
       double size = std::abs(wanted[i]);
-      double allowed = output_unit * size + tolerance_.unit * std::max(size, scale);
+      bool finite = std::isfinite(size);  // infinities and NaNs allow no error
+      double allowed = finite ? output_unit * size + tolerance_.unit * std::max(size, scale) : 0;
       double error = difference(values[i], wanted[i], got.dtype);
       if (error <= allowed && ratio_of(error, allowed) <= ratio_) continue;
       note(name + index_text(got, i), error, allowed, values[i], wanted[i]);
@@ -212,7 +213,15 @@ class Comparison {
   CheckReport report_;
 };
 
-// Leaves whose tensors the kernel may write to.
+void compare_all(Comparison& comparison, const Result& got, const Result& expected) {
+  auto gots = flatten(got), expecteds = flatten(expected);
+  for (std::size_t i = 0; i < gots.size() && i < expecteds.size(); ++i) {
+    comparison.compare(fmt::format("out{}", i), *gots[i], *expecteds[i]);
+  }
+}
+
+}  // namespace
+
 std::set<i64> written_leaves(const lower::Lowered& lowered) {
   std::set<i64> leaves;
   auto add = [&](i64 slot) {
@@ -229,15 +238,6 @@ std::set<i64> written_leaves(const lower::Lowered& lowered) {
   }
   return leaves;
 }
-
-void compare_all(Comparison& comparison, const Result& got, const Result& expected) {
-  auto gots = flatten(got), expecteds = flatten(expected);
-  for (std::size_t i = 0; i < gots.size() && i < expecteds.size(); ++i) {
-    comparison.compare(fmt::format("out{}", i), *gots[i], *expecteds[i]);
-  }
-}
-
-}  // namespace
 
 Tolerance tolerance_of(const lower::Lowered& lowered, const std::vector<ScalarValue>& known) {
   return Roundings(lowered.kernel, known).tolerance();

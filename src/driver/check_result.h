@@ -2,6 +2,7 @@
 // accumulation type and reduction length.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ struct CheckReport {
 CheckReport check_result(const lower::Lowered& lowered, const runtime::Result& result,
                          std::span<const runtime::Leaf> leaves, const Reference& reference,
                          const Tolerance& tolerance);
+
+// Leaves whose tensors a call may write to.
+std::set<i64> written_leaves(const lower::Lowered& lowered);
 
 // Compares two results of compiled code: of a candidate config and of a trusted one.
 CheckReport compare_results(const runtime::Result& result, const runtime::Result& trusted,
