@@ -151,7 +151,7 @@ bool bind_named(Checker& c, Args& args, const std::vector<Parameter>& parameters
           .hint = c.nearest_hint(name, known);
       return false;
     }
-    if (args.given[*at] && !parameters[*at].rest) {
+    if (args.given[*at]) {
       c.error(Kind::ArgumentCount, value.span,
               fmt::format("argument `{}` of `{}` is given twice", name, args.name()));
       return false;

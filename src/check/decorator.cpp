@@ -286,6 +286,15 @@ class Finder {
     }
   }
 
+  StmtId function_named(const std::string& name) {
+    for (const KernelDecl& kernel : kernels_) {
+      if (kernel.name == name) return kernel.function;
+    }
+    const ModuleBinding* binding = checker_.module.find(name);
+    const bool is_def = binding != nullptr && ast_[binding->stmt].kind == StmtKind::Function;
+    return is_def ? binding->stmt : StmtId();
+  }
+
   // softmax = helion.kernel(softmax_fn, config=...), or helion.kernel(config=...)(softmax_fn)
   void assignment(const Stmt& stmt) {
     if (ast_[stmt.exprs[0]].kind != ExprKind::Name || !stmt.exprs.back()) return;
@@ -299,9 +308,9 @@ class Finder {
     if (ast_[argument].kind != ExprKind::Name) return;
     if (ast_[ast_[call].items[0]].kind == ExprKind::Call) call = ast_[call].items[0];
     if (!kernel_callee(checker_, ast_, call)) return;
-    const ModuleBinding* binding = checker_.module.find(ast_[argument].text);
-    if (binding == nullptr || ast_[binding->stmt].kind != StmtKind::Function) return;
-    KernelDecl decl = declare(binding->stmt, ast_[stmt.exprs[0]].text);
+    const StmtId function = function_named(ast_[argument].text);
+    if (!function) return;
+    KernelDecl decl = declare(function, ast_[stmt.exprs[0]].text);
     Decorator(checker_, ast_, decl, noted_, kernels_).read(call);
     add(std::move(decl));
   }

@@ -299,7 +299,10 @@ Value to(Checker& c, const Args& a) {
   std::optional<Dtype> dtype;
   std::vector<Value> targets;
   if (a.has(1)) targets = a[1].seq->items;
-  if (a.values.size() > 2 && a.has(2)) targets.push_back(a[2]);
+  if (a.values.size() > 2 && a.has(2)) {
+    if (!a[2].is(ValueKind::Dtype)) return bad_arg(c, a, 2, "a dtype");
+    targets.push_back(a[2]);
+  }
   for (const Value& target : targets) {
     if (target.is(ValueKind::Dtype)) {
       dtype = target.dtype;
@@ -308,7 +311,8 @@ Value to(Checker& c, const Args& a) {
     } else if (target.is(ValueKind::String) && parse_dtype(target.text)) {
       dtype = parse_dtype(target.text);
     } else if (!target.is(ValueKind::Device) && !target.is(ValueKind::String) &&
-               !target.is(ValueKind::Opaque) && !target.scalar()) {
+               !target.is(ValueKind::Opaque) &&
+               !(target.scalar() && target.sym.type() == SymType::Bool)) {
       return c.bad(Kind::BadArgument, target.span,
                    fmt::format("`.to` needs a dtype, and this is {}", kind_text(target)));
     }
