@@ -12,7 +12,7 @@ namespace {
 struct Case {
   std::string kernel;  // "basic/add.py:add"
   std::vector<std::pair<std::string, std::string>> args;
-  bool dynamic = false;
+  std::string config = "{}";  // run besides the default and sampled ones
 };
 
 std::string name_of(const Case& c) {
@@ -61,6 +61,11 @@ void check_case(const Case& test, const std::string& level, i64 samples) {
   if (!c.backend->can_run_here()) GTEST_SKIP() << "this CPU cannot run " << level;
   space::Config standard = c.space.complete(c.backend->default_config(c.lowered->kernel));
   EXPECT_EQ(run_config(c, standard, arguments), "") << standard.dump();
+  auto given = c.space.validate(space::Config::parse(test.config), standard, diags);
+  ASSERT_TRUE(given) << diag::render_text(diags);
+  if (*given != standard) {
+    EXPECT_EQ(run_config(c, *given, arguments), "") << given->dump();
+  }
   space::Rng rng(11);
   for (i64 i = 0; i < samples; ++i) {
     space::Config config = c.space.sample(rng);

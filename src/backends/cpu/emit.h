@@ -181,6 +181,7 @@ class Emitter {
   Value* load(const Address& address, Dtype memory, Dtype as, Value* mask);
   void store(const Address& address, Dtype memory, Value* value, Dtype as, Value* mask,
              bool streaming);
+  void store_lanes(Value* value, Value* pointer, llvm::Align align, llvm::Constant* mask);
   Value* load_buffer(plan::BufferId buffer, const Coords& coords, Dtype as);
   void store_buffer(plan::BufferId buffer, const Coords& coords, Value* value, Dtype as);
   Coords buffer_coords(ir::ValueId value, const Coords& coords) const;

@@ -143,6 +143,9 @@ void Emitter::store(const Address& address, Dtype memory, Value* value, Dtype as
                       : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(
                             b_.getInt1Ty(), static_cast<unsigned>(width)));
     b_.CreateMaskedScatter(value, pointers, align, all);
+  } else if (width > 0 && mask && llvm::isa<llvm::Constant>(mask) && size_of(memory) < 4) {
+    // LLVM 22 stores four bytes for one 2-byte lane of a constant mask.
+    store_lanes(value, address.pointer, align, llvm::cast<llvm::Constant>(mask));
   } else if (width > 0 && mask) {
     b_.CreateMaskedStore(value, address.pointer, align, mask);
   } else {
@@ -152,6 +155,16 @@ void Emitter::store(const Address& address, Dtype memory, Value* value, Dtype as
     auto* one = llvm::ConstantAsMetadata::get(b_.getInt32(1));
     st->setMetadata(llvm::LLVMContext::MD_nontemporal,
                     llvm::MDNode::get(module_.getContext(), {one}));
+  }
+}
+
+// One store for each lane that a constant mask has.
+void Emitter::store_lanes(Value* value, Value* pointer, llvm::Align align, llvm::Constant* mask) {
+  for (i64 lane = 0; lane < lanes_of(value); ++lane) {
+    if (mask->getAggregateElement(static_cast<unsigned>(lane))->isNullValue()) continue;
+    Value* element = b_.CreateExtractElement(value, static_cast<u64>(lane));
+    Value* at = b_.CreateConstGEP1_64(element->getType(), pointer, static_cast<u64>(lane));
+    b_.CreateAlignedStore(element, at, align);
   }
 }
 
