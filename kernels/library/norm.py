@@ -95,7 +95,7 @@ def welford(
         squares = torch.zeros_like(count)
         for tile_n in hl.tile(n):
             chunk = x[tile_m, tile_n]
-            chunk_count = chunk.size(-1)
+            chunk_count = tile_n.end - tile_n.begin  # the last tile may be short
             total = torch.sum(chunk, dim=-1)
             total_squares = torch.sum(chunk * chunk, dim=-1)
             chunk_mean = total / chunk_count
