@@ -32,7 +32,7 @@ void read_config(Plan& plan, const Config& config) {
     plan.symbol_values.push_back(syms.symbol_sym(SymbolId(s)));
   }
   i64 next = 0;
-  const auto& sizes = config.at("block_sizes");
+  const Config sizes = config.value("block_sizes", Config::array());  // none: no size is searched
   for (i64 b = 0; b < static_cast<i64>(plan.kernel->blocks.size()); ++b) {
     Sym size = plan.kernel->blocks[b].size;
     if (size.kind() != SymKind::Symbol) continue;
