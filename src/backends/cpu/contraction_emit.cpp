@@ -1,6 +1,8 @@
 // The loop nest around the register tiles: blocks, packing, tails, first and last block of k.
 #include "backends/cpu/contraction_emit.h"
 
+#include <utility>
+
 #include "base/bug.h"
 
 namespace peri::cpu {
@@ -384,6 +386,7 @@ class Nest {
 
   // k == 0: every sum is zero, or what C holds.
   void empty_sums() {
+    Value* columns_of_blocks = std::exchange(n_, all_columns_);  // none of them runs along k
     Block block{.row = e_.constant(0),
                 .column = e_.constant(0),
                 .k = e_.constant(0),
@@ -396,6 +399,7 @@ class Nest {
         finish(acc, 1, vectors, row, column);
       });
     });
+    n_ = columns_of_blocks;
   }
 
   Emitter e_;
