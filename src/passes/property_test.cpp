@@ -11,6 +11,7 @@
 #include "ir/random_kernel.h"
 #include "ir/verify.h"
 #include "passes/compare_runs.h"
+#include "passes/decorate.h"
 #include "passes/eliminate_dead_code.h"
 #include "passes/pipeline.h"
 
@@ -32,6 +33,13 @@ SymTable::Lookup symbols_for(const Kernel& kernel, u64 seed) {
     constexpr i64 kSizes[] = {1, 2, 3, 5, 8, 16, 64};
     return SymValue::of(kSizes[(seed + 3 * static_cast<u64>(id.index)) % std::size(kSizes)]);
   };
+}
+
+Kernel random_kernel(u64 seed) {
+  Kernel kernel = ir::random_kernel(seed);
+  if (seed % 4 != 0) decorate(kernel, seed);
+  EXPECT_EQ(ir::verify(kernel), std::vector<std::string>()) << seed;
+  return kernel;
 }
 
 // What is wrong after `change`, or "". Counts kernels that ran.
@@ -115,7 +123,7 @@ std::string shrink(Kernel kernel, const Change& change, const std::string& name)
 void check_on_random_kernels(const std::string& name, const Change& change) {
   i64 ran = 0;
   for (u64 seed = 0; seed < kKernels; ++seed) {
-    Kernel kernel = ir::random_kernel(seed);
+    Kernel kernel = random_kernel(seed);
     if (fault(kernel, change, &ran).empty()) continue;
     FAIL() << name << ", seed " << seed << ": "
            << shrink(kernel, change, fmt::format("peri-{}-{}", name, seed));
@@ -132,7 +140,7 @@ TEST(Property, EachPassKeepsResults) {
 TEST(Property, EachPassIsIdempotent) {
   for (const Pass& pass : pipeline()) {
     for (u64 seed = 0; seed < kKernels; ++seed) {
-      EXPECT_EQ(second_run_fault(ir::random_kernel(seed), pass), "") << pass.name << " " << seed;
+      EXPECT_EQ(second_run_fault(random_kernel(seed), pass), "") << pass.name << " " << seed;
     }
   }
 }
@@ -157,7 +165,7 @@ TEST(Property, ShrinksWhatFails) {
     }
   };
   for (u64 seed = 0; seed < kKernels; ++seed) {
-    Kernel kernel = ir::random_kernel(seed);
+    Kernel kernel = random_kernel(seed);
     if (fault(kernel, break_exp).empty()) continue;
     std::string text = shrink(kernel, break_exp, "peri-shrunk");
     EXPECT_NE(text.find(" = exp "), text.npos) << text;
