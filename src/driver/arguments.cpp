@@ -114,7 +114,8 @@ class SpecParser {
         return made(maker);
       }
     }
-    if (std::ranges::all_of(spec_, [](char c) { return std::isalnum(static_cast<u8>(c)) || c == '_'; })) {
+    if (std::ranges::all_of(spec_,
+                            [](char c) { return std::isalnum(static_cast<u8>(c)) || c == '_'; })) {
       return text(std::string(spec_));
     }
     return error("is no tensor, number, string, list or lambda");
@@ -223,7 +224,8 @@ class SpecParser {
     std::size_t at = 1;
     for (; at < rest_.size(); ++at) {
       if (rest_[at] == ':' && colons-- == 0) break;
-      bool suffix = rest_.substr(at).starts_with(".t()") || rest_.substr(at).starts_with(".strided(");
+      bool suffix =
+          rest_.substr(at).starts_with(".t()") || rest_.substr(at).starts_with(".strided(");
       if (suffix) break;
     }
     return at;
@@ -243,7 +245,9 @@ class SpecParser {
     if (!probe) return std::unexpected(probe.error());
     i64 memory = runtime::device_info().memory_bytes;
     if (memory > 0 && probe->storage.bytes > memory) {
-      return fail("out-of-memory", fmt::format("--arg {}: `{}` is larger than the memory of this machine", name_, spec_));
+      return fail(
+          "out-of-memory",
+          fmt::format("--arg {}: `{}` is larger than the memory of this machine", name_, spec_));
     }
     *probe = {};
     u64 seed = hash_combine(static_cast<u64>(seed_), hash_text(name_));
@@ -258,7 +262,8 @@ class SpecParser {
     if (maker == "full") return make_full(*dtype, sizes, value);
     std::size_t colon = value.find(':');
     auto low = read_integer(value.substr(0, colon));
-    auto high = colon == std::string_view::npos ? std::nullopt : read_integer(value.substr(colon + 1));
+    auto high =
+        colon == std::string_view::npos ? std::nullopt : read_integer(value.substr(colon + 1));
     if (!low || !high || *low >= *high) return error("needs a range LOW:HIGH with LOW below HIGH");
     return finish(runtime::randint(*dtype, sizes, *low, *high, seed));
   }
@@ -292,11 +297,13 @@ class SpecParser {
   }
 
   Expected<Tensor> restride(const Tensor& tensor, const std::vector<i64>& strides) const {
-    if (static_cast<i64>(strides.size()) != tensor.rank()) return error("needs one stride for each dimension");
+    if (static_cast<i64>(strides.size()) != tensor.rank())
+      return error("needs one stride for each dimension");
     i64 last = 0;
     for (i64 d = 0; d < tensor.rank(); ++d) {
       i64 step = 0;
-      bool bad = strides[d] < 0 || __builtin_mul_overflow(std::max<i64>(tensor.sizes[d] - 1, 0), strides[d], &step) ||
+      bool bad = strides[d] < 0 ||
+                 __builtin_mul_overflow(std::max<i64>(tensor.sizes[d] - 1, 0), strides[d], &step) ||
                  __builtin_add_overflow(last, step, &last);
       if (bad) return error("has strides that cannot be");
     }

@@ -21,9 +21,9 @@
 namespace peri::driver {
 
 struct Argument {
-  check::ArgSpec spec;              // of a list: kind only; see spec_of
-  runtime::Tensor tensor;           // Tensor
-  std::vector<Argument> items;      // List, Tuple
+  check::ArgSpec spec;               // of a list: kind only; see spec_of
+  runtime::Tensor tensor;            // Tensor
+  std::vector<Argument> items;       // List, Tuple
   std::shared_ptr<syntax::Ast> ast;  // Lambda; spec.ast points to it
 };
 using Arguments = std::map<std::string, Argument>;

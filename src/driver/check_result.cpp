@@ -4,8 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <set>
+
+#include "runtime/elements.h"
 
 namespace peri::driver {
 
@@ -21,6 +25,7 @@ namespace {
 
 constexpr double kElementaryRoundings = 8;  // of the arithmetic around a reduction, in units
 constexpr i64 kMaxHalfRoundings = 16;
+constexpr i64 kChunk = 1024;
 
 class Roundings {
  public:
@@ -58,7 +63,8 @@ class Roundings {
       if (seen_sizes_.insert(dim.size.node()).second) length_ += value_of(dim.size);
     } else if (seen_blocks_.insert(dim.block).second) {
       const Block& block = kernel_[dim.block];
-      length_ += std::max<i64>({value_of(block.end) - value_of(block.begin), value_of(dim.size), 1});
+      length_ +=
+          std::max<i64>({value_of(block.end) - value_of(block.begin), value_of(dim.size), 1});
     }
   }
 
@@ -92,10 +98,14 @@ class Roundings {
 
 double largest_of(Dtype dtype) {
   switch (dtype) {
-    case Dtype::F16: return 65504;
-    case Dtype::BF16: return 0x1.FEp127;
-    case Dtype::F32: return 0x1.FFFFFEp127;
-    default: return HUGE_VAL;
+    case Dtype::F16:
+      return 65504;
+    case Dtype::BF16:
+      return 0x1.FEp127;
+    case Dtype::F32:
+      return 0x1.FFFFFEp127;
+    default:
+      return HUGE_VAL;
   }
 }
 
@@ -140,28 +150,35 @@ class Comparison {
     for (i64 i = 0, count = got.numel(); i < count; ++i) {
       if (is_unwritten(wanted[i])) continue;
       ++report_.compared;
-      if (values[i] == wanted[i] && !report_.where.empty()) continue;
+      if (values[i] == wanted[i]) continue;
       double value = static_cast<double>(values[i]), want = static_cast<double>(wanted[i]);
       note(name + index_text(got, i), std::abs(value - want), 0, value, want);
     }
   }
 
   void compare_reals(const std::string& name, const Tensor& got, const Tensor& expected) {
-    Tensor a = contiguous(got, Dtype::F64), b = contiguous(expected, Dtype::F64);
-    const double* values = reinterpret_cast<const double*>(a.data());
-    const double* wanted = reinterpret_cast<const double*>(b.data());
-    i64 count = got.numel();
-    double scale = root_mean_square(wanted, count);
+    Tensor a = contiguous(got, got.dtype), b = contiguous(expected, expected.dtype);
+    if (a.dtype == b.dtype && std::memcmp(a.data(), b.data(), a.numel() * size_of(a.dtype)) == 0) {
+      report_.compared += a.numel();
+      return;
+    }
+    double scale = root_mean_square(b);
     double output_unit = 2 * epsilon_of(got.dtype);
-    for (i64 i = 0; i < count; ++i) {
-      if (is_unwritten(wanted[i])) continue;
-      ++report_.compared;
-      double size = std::abs(wanted[i]);
-      bool finite = std::isfinite(size);  // infinities and NaNs allow no error
-      double allowed = finite ? output_unit * size + tolerance_.unit * std::max(size, scale) : 0;
-      double error = difference(values[i], wanted[i], got.dtype);
-      if (error <= allowed && ratio_of(error, allowed) <= ratio_) continue;
-      note(name + index_text(got, i), error, allowed, values[i], wanted[i]);
+    std::array<double, kChunk> values, wanted;
+    for (i64 begin = 0, count = a.numel(); begin < count; begin += kChunk) {
+      i64 size = std::min(kChunk, count - begin);
+      load(a, begin, size, values.data());
+      load(b, begin, size, wanted.data());
+      for (i64 i = 0; i < size; ++i) {
+        if (is_unwritten(wanted[i])) continue;
+        ++report_.compared;
+        double magnitude = std::abs(wanted[i]);
+        double allowed = output_unit * magnitude + tolerance_.unit * std::max(magnitude, scale);
+        if (!std::isfinite(magnitude)) allowed = 0;  // no number is close to them
+        double error = difference(values[i], wanted[i], got.dtype);
+        if (error <= ratio_ * allowed && error <= allowed) continue;
+        note(name + index_text(got, begin + i), error, allowed, values[i], wanted[i]);
+      }
     }
   }
 
@@ -170,13 +187,39 @@ class Comparison {
                                                            : runtime::convert(tensor, dtype);
   }
 
-  static double root_mean_square(const double* values, i64 count) {
+  template <Dtype D>
+  static void load_as(const Tensor& tensor, i64 begin, i64 size, double* values) {
+    using Element = runtime::Element<D>;
+    auto* raw = reinterpret_cast<const typename Element::Raw*>(tensor.data()) + begin;
+    for (i64 i = 0; i < size; ++i) values[i] = static_cast<double>(Element::load(raw[i]));
+  }
+
+  // Elements [begin, begin + size) of a contiguous float tensor.
+  static void load(const Tensor& tensor, i64 begin, i64 size, double* values) {
+    switch (tensor.dtype) {
+      case Dtype::F16:
+        return load_as<Dtype::F16>(tensor, begin, size, values);
+      case Dtype::BF16:
+        return load_as<Dtype::BF16>(tensor, begin, size, values);
+      case Dtype::F32:
+        return load_as<Dtype::F32>(tensor, begin, size, values);
+      default:
+        return load_as<Dtype::F64>(tensor, begin, size, values);
+    }
+  }
+
+  static double root_mean_square(const Tensor& tensor) {
     double squares = 0;
     i64 finite = 0;
-    for (i64 i = 0; i < count; ++i) {
-      if (!std::isfinite(values[i])) continue;
-      squares += values[i] * values[i];
-      ++finite;
+    std::array<double, kChunk> values;
+    for (i64 begin = 0, count = tensor.numel(); begin < count; begin += kChunk) {
+      i64 size = std::min(kChunk, count - begin);
+      load(tensor, begin, size, values.data());
+      for (i64 i = 0; i < size; ++i) {
+        if (!std::isfinite(values[i])) continue;
+        squares += values[i] * values[i];
+        ++finite;
+      }
     }
     return finite == 0 ? 0 : std::sqrt(squares / static_cast<double>(finite));
   }
@@ -250,8 +293,9 @@ std::string CheckReport::text() const {
     return fmt::format("ok: largest error {:.3g} of {:.3g} allowed, {} elements{}", error, allowed,
                        compared, sample);
   }
-  return fmt::format("failed: {} of {} elements differ{}; worst {}: {}, error {:.3g} of {:.3g} allowed",
-                     mismatches, compared, sample, where, detail, error, allowed);
+  return fmt::format(
+      "failed: {} of {} elements differ{}; worst {}: {}, error {:.3g} of {:.3g} allowed",
+      mismatches, compared, sample, where, detail, error, allowed);
 }
 
 CheckReport check_result(const lower::Lowered& lowered, const Result& result,

@@ -1,5 +1,5 @@
-// Compares results of compiled code with the interpreter's, under a tolerance that follows from dtypes,
-// accumulation type and reduction length.
+// Compares results of compiled code with the interpreter's, under a tolerance that follows from
+// dtypes, accumulation type and reduction length.
 #pragma once
 
 #include <set>
@@ -14,7 +14,7 @@ namespace peri::driver {
 //   output_unit * |r| + unit * max(|r|, s)
 // where s is the root mean square of the tensor's reference. Integers and bools must be equal.
 struct Tolerance {
-  double unit = 0;         // rounding of what the kernel computes and keeps on its way
+  double unit = 0;           // rounding of what the kernel computes and keeps on its way
   i64 reduction_length = 0;  // that `unit` was derived for
 };
 
@@ -24,11 +24,11 @@ Tolerance tolerance_of(const lower::Lowered& lowered,
 
 struct CheckReport {
   bool ok = true;
-  double error = 0;      // where error / tolerance is largest
-  double allowed = 0;    // there
-  std::string where;     // "out0[3, 17]"
-  std::string detail;    // "got 1.5, expected 1.25"
-  i64 compared = 0;      // elements
+  double error = 0;    // where error / tolerance is largest
+  double allowed = 0;  // there
+  std::string where;   // "out0[3, 17]"
+  std::string detail;  // "got 1.5, expected 1.25"
+  i64 compared = 0;    // elements
   i64 mismatches = 0;
   i64 cells = 0, cells_run = 0;
 
@@ -36,8 +36,8 @@ struct CheckReport {
   std::string text() const;
 };
 
-// Compares what a call returned, and the tensors it wrote to among its `leaves`, with a reference run
-// on the same arguments.
+// Compares what a call returned, and the tensors it wrote to among its `leaves`, with a reference
+// run on the same arguments.
 CheckReport check_result(const lower::Lowered& lowered, const runtime::Result& result,
                          std::span<const runtime::Leaf> leaves, const Reference& reference,
                          const Tolerance& tolerance);

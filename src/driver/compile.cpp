@@ -63,9 +63,12 @@ Expected<void> select(Compilation& c) {
   std::string_view file = c.diags.sources().name(c.module->source);
   auto& error =
       c.request.kernel.empty()
-          ? c.diags.error(Kind::UnknownKernel, {}, fmt::format("`{}` has {} kernels: name one", file, kernels.size()))
-          : c.diags.error(Kind::UnknownKernel, {}, fmt::format("`{}` has no kernel `{}`", file, c.request.kernel));
-  error.notes.push_back(fmt::format("its kernels are: {}", names.empty() ? "none" : fmt::to_string(fmt::join(names, ", "))));
+          ? c.diags.error(Kind::UnknownKernel, {},
+                          fmt::format("`{}` has {} kernels: name one", file, kernels.size()))
+          : c.diags.error(Kind::UnknownKernel, {},
+                          fmt::format("`{}` has no kernel `{}`", file, c.request.kernel));
+  error.notes.push_back(fmt::format(
+      "its kernels are: {}", names.empty() ? "none" : fmt::to_string(fmt::join(names, ", "))));
   std::string near = diag::nearest(c.request.kernel, names);
   if (!near.empty()) error.hint = fmt::format("did you mean `{}`?", near);
   return ok_unless_errors(c);
@@ -197,7 +200,8 @@ Expected<void> compile(Compilation& c, std::string_view last) {
       Clock::time_point start = Clock::now();
       Expected<void> done = phase.run(c);
       if (!done) return done;
-      c.reports.push_back({phase.name, std::chrono::duration<double>(Clock::now() - start).count()});
+      c.reports.push_back(
+          {phase.name, std::chrono::duration<double>(Clock::now() - start).count()});
     }
     if (phase.name == last) break;
   }
@@ -216,7 +220,7 @@ std::shared_ptr<const runtime::Executable> load(const Compilation& c, const spac
 }
 
 std::span<const std::string_view> stage_names() {
-  static constexpr std::string_view kNames[] = {"ast",   "typed", "host", "ir",  "ir-after=PASS",
+  static constexpr std::string_view kNames[] = {"ast",   "typed", "host", "ir", "ir-after=PASS",
                                                 "space", "plan",  "llvm", "asm"};
   return kNames;
 }

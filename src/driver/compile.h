@@ -66,7 +66,7 @@ struct Compilation {
   std::shared_ptr<const backends::Backend> backend;
   std::optional<check::TypedKernel> typed;
   std::shared_ptr<lower::Lowered> lowered;
-  std::string kept_ir;   // of Request::after_pass
+  std::string kept_ir;    // of Request::after_pass
   std::string tuned_key;  // of this specialisation on this machine
   space::ConfigSpace space;
   space::Config default_config;

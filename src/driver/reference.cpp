@@ -57,7 +57,8 @@ class ReferenceRun {
     for (const check::ReturnValue& item : value.items) add_returned_scalars(item);
   }
 
-  // --- tensors ------------------------------------------------------------------------------------
+  // --- tensors
+  // ------------------------------------------------------------------------------------
 
   // The buffer of a storage, widened; tensors that share it share the buffer.
   interp::Buffer* buffer_of(const Tensor& tensor) {
@@ -95,7 +96,9 @@ class ReferenceRun {
       auto strides = evaluate(slot.strides, scalars_);
       auto offset = evaluate_offset(slot, scalars_);
       if (!sizes || !strides || !offset) {
-        return std::unexpected(!sizes ? sizes.error() : !strides ? strides.error() : offset.error());
+        return std::unexpected(!sizes     ? sizes.error()
+                               : !strides ? strides.error()
+                                          : offset.error());
       }
       views_[s] = {program_.slots[s].dtype, buffer, first + *offset, std::move(*sizes),
                    std::move(*strides)};
@@ -130,15 +133,20 @@ class ReferenceRun {
     return bind(s, &buffer, 0);
   }
 
-  // --- ops ----------------------------------------------------------------------------------------
+  // --- ops
+  // ----------------------------------------------------------------------------------------
 
   Expected<void> run(i64 index) {
     const HostOp& op = program_.ops[index];
     switch (op.kind) {
-      case HostOp::Kind::Alloc: return allocate(index);
-      case HostOp::Kind::Launch: return launch(op.root, index == last_launch());
-      case HostOp::Kind::Copy: return copy(views_[op.slot], views_[op.source]);
-      case HostOp::Kind::Check: break;
+      case HostOp::Kind::Alloc:
+        return allocate(index);
+      case HostOp::Kind::Launch:
+        return launch(op.root, index == last_launch());
+      case HostOp::Kind::Copy:
+        return copy(views_[op.slot], views_[op.source]);
+      case HostOp::Kind::Check:
+        break;
     }
     const ScalarValue& condition = scalars_[plan_.op_scalar(index).index];
     if (condition && condition->integer != 0) return {};
@@ -234,7 +242,8 @@ class ReferenceRun {
     return at;
   }
 
-  // --- results ------------------------------------------------------------------------------------
+  // --- results
+  // ------------------------------------------------------------------------------------
 
   static Tensor tensor_of(const interp::View& view) {
     bool real = is_float(view.dtype);

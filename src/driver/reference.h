@@ -1,5 +1,5 @@
-// Runs the host program of a specialised kernel through the interpreter, in float64 or rounded: what
-// results of compiled code are checked against.
+// Runs the host program of a specialised kernel through the interpreter, in float64 or rounded:
+// what results of compiled code are checked against.
 #pragma once
 
 #include <map>
@@ -15,9 +15,9 @@
 namespace peri::driver {
 
 struct ReferenceOptions {
-  bool exact = true;   // f64 throughout; else every op rounds to its dtype
-  double budget = 0;   // seconds after which the cells of the last root are sampled; 0: no limit
-  u64 seed = 0;        // of the sample
+  bool exact = true;  // f64 throughout; else every op rounds to its dtype
+  double budget = 0;  // seconds after which the cells of the last root are sampled; 0: no limit
+  u64 seed = 0;       // of the sample
 };
 
 // A kernel's results as the interpreter has them: tensors are contiguous and of f64 or i64.

@@ -18,7 +18,7 @@ class KernelWorkload : public tune::Workload {
  public:
   KernelWorkload(const Compilation& c, const Arguments& arguments)
       : c_(c),
-        pristine_(arguments),
+        pristine_leaves_(leaves_of(arguments, c.lowered->host.leaf_names)),
         arguments_(clone(arguments)),
         leaves_(leaves_of(arguments_, c.lowered->host.leaf_names)),
         tolerance_(tolerance_of(*c.lowered, space::config_values(c.lowered->kernel, c.config))) {
@@ -32,7 +32,7 @@ class KernelWorkload : public tune::Workload {
   }
 
   Expected<void> check(const Candidate& candidate) override {
-    restore(pristine_, arguments_);
+    restore();
     auto result = executable(candidate).call(leaves_);
     if (!result) return std::unexpected(result.error());
     add_written(*result);
@@ -52,14 +52,12 @@ class KernelWorkload : public tune::Workload {
     return *static_cast<const runtime::Executable*>(candidate.get());
   }
 
-  static void restore(const Argument& from, Argument& to) {
-    for (std::size_t i = 0; i < from.items.size(); ++i) restore(from.items[i], to.items[i]);
-    if (from.spec.kind != check::ArgSpec::Kind::Tensor) return;
-    std::copy_n(from.tensor.storage.data, from.tensor.storage.bytes, to.tensor.storage.data);
-  }
-
-  static void restore(const Arguments& from, Arguments& to) {
-    for (const auto& [name, argument] : from) restore(argument, to.at(name));
+  // What earlier candidates may have written to becomes what it was.
+  void restore() const {
+    for (i64 leaf : written_leaves(*c_.lowered)) {
+      const runtime::Storage& from = pristine_leaves_[leaf].tensor->storage;
+      std::copy_n(from.data, from.bytes, leaves_[leaf].tensor->storage.data);
+    }
   }
 
   // Tensors among the arguments that the kernel wrote to are results too.
@@ -86,7 +84,7 @@ class KernelWorkload : public tune::Workload {
   }
 
   const Compilation& c_;
-  const Arguments& pristine_;
+  std::vector<runtime::Leaf> pristine_leaves_;
   Arguments arguments_;
   std::vector<runtime::Leaf> leaves_;
   Tolerance tolerance_;
@@ -108,7 +106,8 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c) {
   tune::StrategyOptions options{.seed = static_cast<u64>(settings.seed)};
   auto strategy = tune::make_strategy(settings.strategy, c.space, c.config, options);
   if (strategy) return strategy;
-  return fail("unknown-strategy", fmt::format("there is no search strategy `{}`", settings.strategy),
+  return fail("unknown-strategy",
+              fmt::format("there is no search strategy `{}`", settings.strategy),
               "the strategies are pattern, random");
 }
 
@@ -119,15 +118,16 @@ Expected<tune::Outcome> tune_kernel(Compilation& c, const Arguments& arguments,
   if (auto done = compile(c, "space"); !done) return std::unexpected(done.error());
   c.config = c.default_config;
   if (!c.backend->can_run_here()) {
-    return fail("cannot-run-here", fmt::format("this CPU cannot run code for {}", c.backend->capabilities().target));
+    return fail("cannot-run-here",
+                fmt::format("this CPU cannot run code for {}", c.backend->capabilities().target));
   }
   auto strategy = strategy_of(c);
   if (!strategy) return std::unexpected(strategy.error());
   if (options.log) {
     options.log(fmt::format("[0s] Autotune random seed: {}", c.request.settings.seed));
     options.log(fmt::format("[0s] Starting {} on {} knobs, {:.2g} configs, budget {:.0f}s",
-                                    (*strategy)->name(), c.space.knobs().size(), c.space.size(),
-                                    options.budget));
+                            (*strategy)->name(), c.space.knobs().size(), c.space.size(),
+                            options.budget));
   }
   KernelWorkload workload(c, arguments);
   options.compile_threads = ThreadPool::available_cpus();

@@ -13,20 +13,10 @@
 #include "base/expected.h"
 #include "lower/lower.h"
 #include "runtime/host_plan.h"
+#include "runtime/result.h"
 #include "runtime/tensor.h"
 
 namespace peri::runtime {
-
-// What a kernel returns: a tensor, a scalar, None, or a sequence of those.
-struct Result {
-  enum class Kind : u8 { None, Tensor, Scalar, Sequence } kind = Kind::None;
-  Tensor tensor;
-  SymValue scalar;
-  std::vector<Result> items;
-};
-
-// The tensors and scalars of `result`, depth first.
-std::vector<const Result*> flatten(const Result& result);
 
 // What one call works on.
 struct CallFrame {

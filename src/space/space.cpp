@@ -11,6 +11,7 @@ namespace peri::space {
 namespace {
 
 constexpr i64 kMaxTries = 64;
+constexpr double kMostCells = 1 << 17;  // that a random config should have
 
 SymTable::Lookup lookup_of(const ir::Kernel& kernel,
                            const std::vector<std::optional<SymValue>>& known) {
@@ -148,12 +149,33 @@ void ConfigSpace::shrink(Config& config) const {
   }
 }
 
+// Of the largest grid, with the sizes of the call that the kernel was specialised for.
+double ConfigSpace::grid_cells(const Config& config) const {
+  auto known = config_values(*kernel_, config);
+  SymTable::Lookup lookup = lookup_of(*kernel_, known);
+  double largest = 0;
+  for (const ir::Root& root : kernel_->roots) {
+    double cells = 1;
+    for (BlockId id : root.blocks) {
+      const Block& block = (*kernel_)[id];
+      if (block.kind == Block::Kind::Grid || !block.begin || !block.end) continue;
+      auto begin = kernel_->syms->evaluate(block.begin, lookup);
+      auto end = kernel_->syms->evaluate(block.end, lookup);
+      auto size = kernel_->syms->evaluate(block.size, lookup);
+      if (!begin || !end || !size) continue;
+      cells *= std::max(1.0, (end->as_real() - begin->as_real()) / size->as_real());
+    }
+    largest = std::max(largest, cells);
+  }
+  return largest;
+}
+
 Config ConfigSpace::sample(Rng& rng) const {
   Config config;
   for (i64 t = 0; t < kMaxTries; ++t) {
     config = Config::object();
     for (i64 k = 0; k < static_cast<i64>(knobs_.size()); ++k) set(config, k, knobs_[k].sample(rng));
-    if (!why_not(config)) return config;
+    if (grid_cells(config) <= kMostCells && !why_not(config)) return config;
   }
   shrink(config);
   return config;

@@ -56,6 +56,7 @@ class ConfigSpace {
 
   // Every knob at its own default; the backend's cost model knows better ones.
   Config defaults() const;
+  // A random legal config, preferably without millions of tiny grid cells.
   Config sample(Rng& rng) const;
   // Legal configs that differ from `config` in knob `knob` by one step.
   std::vector<Config> neighbours(const Config& config, i64 knob) const;
@@ -80,6 +81,7 @@ class ConfigSpace {
  private:
   std::vector<i64> knobs_of(const std::string& key) const;
   void shrink(Config& config) const;
+  double grid_cells(const Config& config) const;
 
   const ir::Kernel* kernel_ = nullptr;
   std::vector<Knob> knobs_;

@@ -25,7 +25,8 @@ double quantile(const std::vector<double>& sorted, double q) {
 
 Clock steady_clock() {
   return [] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
   };
 }
 

@@ -14,13 +14,15 @@ namespace peri::tune {
 
 namespace {
 
-constexpr i64 kBatch = 8;                // configs compiled before they are timed
-constexpr double kRoundSeconds = 0.03;   // of a candidate, while searching
-constexpr i64 kMinRounds = 3, kMaxRounds = 100;
-constexpr double kHopeless = 2;          // slower than the best by this: one call says enough
+constexpr i64 kBatch = 8;               // configs compiled before they are timed
+constexpr double kRoundSeconds = 0.01;  // of a candidate, while searching
+constexpr i64 kMinRounds = 3, kMaxRounds = 50;
+constexpr double kHopeless = 1.5;  // slower than the best by this: one call says enough
+constexpr double kBehind = 1.1;    // slower by this after a few rounds: so do they
+constexpr i64 kFinalRounds = 200;
 constexpr double kShortestSample = 20e-6;
-constexpr double kFinalShare = 0.1;      // of the budget, for the final round
-constexpr double kFinalSeconds = 2;      // at most
+constexpr double kFinalShare = 0.1;  // of the budget, for the final round
+constexpr double kFinalSeconds = 2;  // at most
 constexpr double kMinNoise = 0.003;
 
 // Something that is timed.
@@ -68,7 +70,8 @@ class Session {
     if (options_.log) options_.log(fmt::format("[{:.0f}s] {}", now(), text));
   }
 
-  // --- one candidate ------------------------------------------------------------------------------
+  // --- one candidate
+  // ------------------------------------------------------------------------------
 
   double time_once(const Entry& entry, i64 batch = 1) const {
     double begin = options_.clock();
@@ -97,11 +100,11 @@ class Session {
     double both = first + best_.seconds;
     i64 rounds = std::clamp(static_cast<i64>(kRoundSeconds / both), kMinRounds, kMaxRounds);
     std::vector<double> mine, its;
-    time_in_turns(entry, rounds, mine, its);
-    double ratio = median_of(mine) / median_of(its);
-    if (ratio < 1) {  // confirm
-      time_in_turns(entry, rounds, mine, its);
+    double ratio = 1;
+    for (double limit : {kBehind, 1.0, 0.0}) {  // more rounds only for what may win
+      time_in_turns(entry, limit == kBehind ? kMinRounds : rounds, mine, its);
       ratio = median_of(mine) / median_of(its);
+      if (ratio > limit) break;
     }
     entry.seconds = ratio * best_.seconds;
     if (ratio < 1 - noise_of(mine, its)) best_ = entry;
@@ -132,7 +135,8 @@ class Session {
     return noise;
   }
 
-  // --- a generation -------------------------------------------------------------------------------
+  // --- a generation
+  // -------------------------------------------------------------------------------
 
   std::vector<Measurement> measure_all(const std::vector<Config>& configs, i64 generation) {
     std::vector<Measurement> measured;
@@ -211,7 +215,8 @@ class Session {
     log(fmt::format("{} best={}", text, space::print_config(best_.config)));
   }
 
-  // --- the end ------------------------------------------------------------------------------------
+  // --- the end
+  // ------------------------------------------------------------------------------------
 
   // The finalists in turns; the first (the default) and then the earlier found win ties.
   void finish() {
@@ -229,7 +234,7 @@ class Session {
     double end = std::min(options_.budget, now() + kFinalSeconds);
     i64 batch = batch_of(best_.seconds);
     std::vector<std::vector<double>> samples(finalists_.size());
-    for (i64 r = 0; r < kMaxRounds && !is_interrupted(); ++r) {
+    for (i64 r = 0; r < kFinalRounds && !is_interrupted(); ++r) {
       if (r >= kMinRounds && now() > end) break;
       for (std::size_t i = 0; i < finalists_.size(); ++i) {
         samples[i].push_back(time_once(finalists_[i], batch));

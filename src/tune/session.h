@@ -1,7 +1,7 @@
 // A tuning session: proposals are compiled side by side, checked, and timed alone.
 //
-// A candidate is timed in turns with the best config so far, so that drifts of the machine hit both. A
-// win inside the noise is a tie, and a tie keeps the earlier config.
+// A candidate is timed in turns with the best config so far, so that drifts of the machine hit
+// both. A win inside the noise is a tie, and a tie keeps the earlier config.
 #pragma once
 
 #include <functional>
@@ -22,16 +22,16 @@ class Workload {
   virtual ~Workload() = default;
   // Code for a config. Thread-safe.
   virtual Expected<Candidate> compile(const Config& config) = 0;
-  // Runs a candidate once and compares its results; the first one checked is the one that others are
-  // compared with.
+  // Runs a candidate once and compares its results; the first one checked is the one that others
+  // are compared with.
   virtual Expected<void> check(const Candidate& candidate) = 0;
   virtual void run(const Candidate& candidate) = 0;
 };
 
 struct SessionOptions {
-  double budget = 60;       // seconds for everything
+  double budget = 60;  // seconds for everything
   i64 compile_threads = 1;
-  i64 finalists = 5;        // besides the default
+  i64 finalists = 5;  // besides the default
   Clock clock = steady_clock();
   std::function<bool()> is_interrupted;
   std::function<void(const std::string&)> log;       // a line that stays

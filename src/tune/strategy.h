@@ -36,15 +36,15 @@ class Strategy {
 
 struct StrategyOptions {
   u64 seed = 0;
-  i64 population = 40;   // configs of the first generation
-  i64 copies = 3;        // pattern: points that are improved side by side
+  i64 population = 40;  // configs of the first generation
+  i64 copies = 3;       // pattern: points that are improved side by side
 };
 
 // Random points, `population` at a time, for ever.
 std::unique_ptr<Strategy> random_search(const ConfigSpace& space, const StrategyOptions& options);
 
-// From the best of a random population: every change of one knob by one step, and of two block sizes
-// at once, until nothing improves; then again from new random points.
+// From the best of a random population: every change of one knob by one step, and of two block
+// sizes at once, until nothing improves; then again from new random points.
 std::unique_ptr<Strategy> pattern_search(const ConfigSpace& space, const Config& start,
                                          const StrategyOptions& options);
 

@@ -26,7 +26,8 @@ int list(Session& session) {
   session.json()["kernels"] = nlohmann::ordered_json::array();
   for (const check::KernelDecl& decl : c.module->kernels) {
     i64 line = session.diags().sources().place(c.module->source, decl.span.begin).line;
-    session.json()["kernels"].push_back({{"name", decl.name}, {"parameters", decl.params}, {"line", line}});
+    session.json()["kernels"].push_back(
+        {{"name", decl.name}, {"parameters", decl.params}, {"line", line}});
     session.text(fmt::format("{}({})  line {}", decl.name, fmt::join(decl.params, ", "), line));
   }
   return session.finish({});

@@ -93,23 +93,28 @@ void add_commands(CLI::App& app, Options& options) {
   CLI::App* run = app.add_subcommand("run", "Compile a kernel and run it");
   add_kernel(*run, options);
   add_config(*run, options);
-  run->add_option("--out", options.out, "write returned values to DIR/out0.npy, ... and result.json")
+  run->add_option("--out", options.out,
+                  "write returned values to DIR/out0.npy, ... and result.json")
       ->type_name("DIR");
   run->add_flag("--check", options.check, "compare with the reference interpreter in float64");
   run->add_flag("--time", options.time, "repeat the call and print the median time and its spread");
   add_json(*run, options);
-  add_settings(*run, options, {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off", "check_budget"});
+  add_settings(*run, options,
+               {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off", "check_budget"});
 
   CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");
   add_kernel(*tune, options);
   add_json(*tune, options);
-  add_settings(*tune, options, {"cpu", "threads", "seed", "budget", "strategy", "cache_dir", "no_cache", "passes_off"});
+  add_settings(
+      *tune, options,
+      {"cpu", "threads", "seed", "budget", "strategy", "cache_dir", "no_cache", "passes_off"});
 
   CLI::App* emit = app.add_subcommand("emit", "Print what a phase makes of a kernel");
   add_kernel(*emit, options);
   add_config(*emit, options);
-  emit->add_option("--stage", options.stage,
-                   fmt::format("{} (after `lower` or any pass)", fmt::join(driver::stage_names(), ", ")))
+  emit->add_option(
+          "--stage", options.stage,
+          fmt::format("{} (after `lower` or any pass)", fmt::join(driver::stage_names(), ", ")))
       ->type_name("STAGE")
       ->required();
   add_json(*emit, options);

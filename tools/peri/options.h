@@ -9,8 +9,8 @@
 namespace peri::cli {
 
 struct Options {
-  std::string command;  // "list", "run", "tune", "emit"
-  std::string target;   // FILE.py or FILE.py:KERNEL
+  std::string command;                 // "list", "run", "tune", "emit"
+  std::string target;                  // FILE.py or FILE.py:KERNEL
   std::vector<std::string> arguments;  // NAME=SPEC
   std::string config;                  // JSON, helion.Config(...) or @file; "": none
   std::string stage;

@@ -96,9 +96,9 @@ class Run {
   }
 
   Expected<void> run_reference() {
-    auto reference = driver::run_reference(
-        *c_.lowered, known_, leaves_,
-        {.exact = true, .budget = session_.options().settings.check_budget});
+    auto reference =
+        driver::run_reference(*c_.lowered, known_, leaves_,
+                              {.exact = true, .budget = session_.options().settings.check_budget});
     if (!reference) return std::unexpected(reference.error());
     reference_ = std::move(*reference);
     return {};
@@ -118,14 +118,10 @@ class Run {
   void check() {
     driver::CheckReport report = driver::check_result(*c_.lowered, result_, leaves_, reference_,
                                                       driver::tolerance_of(*c_.lowered, known_));
-    session_.json()["check"] = {{"ok", report.ok},
-                                {"error", report.error},
-                                {"allowed", report.allowed},
-                                {"where", report.where},
-                                {"compared", report.compared},
-                                {"mismatches", report.mismatches},
-                                {"cells", report.cells},
-                                {"cells_run", report.cells_run}};
+    session_.json()["check"] = {
+        {"ok", report.ok},       {"error", report.error},        {"allowed", report.allowed},
+        {"where", report.where}, {"compared", report.compared},  {"mismatches", report.mismatches},
+        {"cells", report.cells}, {"cells_run", report.cells_run}};
     session_.text("check " + report.text());
     if (!report.ok) status_ = kCheckFailed;
   }
@@ -145,7 +141,8 @@ class Run {
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
     if (failed) {
-      return fail("file-write", fmt::format("cannot make the folder `{}`: {}", folder.string(), failed.message()));
+      return fail("file-write", fmt::format("cannot make the folder `{}`: {}", folder.string(),
+                                            failed.message()));
     }
     ordered_json& list = session_.json()["outputs"];
     for (std::size_t i = 0; i < outputs_.size(); ++i) {

@@ -17,17 +17,23 @@ namespace {
 constexpr i64 kMaxConfigBytes = 1 << 20;
 
 // Errors that the command line can mend.
-constexpr std::string_view kUsageCodes[] = {"bad-argument", "bad-setting",    "unknown-stage",
-                                            "unknown-pass", "unknown-device", "unknown-cpu-level",
-                                            "unknown-strategy", "tensor-size"};
+constexpr std::string_view kUsageCodes[] = {
+    "bad-argument",   "bad-setting",       "unknown-stage",    "unknown-pass",
+    "unknown-device", "unknown-cpu-level", "unknown-strategy", "tensor-size"};
 constexpr std::string_view kKernelCodes[] = {"assertion-failed", "bad-host-scalar"};
 
 bool is_usage(Kind kind) {
   switch (kind) {
-    case Kind::FileNotFound: case Kind::UnknownKernel: case Kind::KernelArgument:
-    case Kind::ConfigSyntax: case Kind::ConfigKey: case Kind::ConfigLength: case Kind::ConfigValue:
+    case Kind::FileNotFound:
+    case Kind::UnknownKernel:
+    case Kind::KernelArgument:
+    case Kind::ConfigSyntax:
+    case Kind::ConfigKey:
+    case Kind::ConfigLength:
+    case Kind::ConfigValue:
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -69,7 +75,8 @@ Expected<void> Session::read_arguments() {
       return fail("bad-argument", fmt::format("--arg `{}` is not of the form NAME=SPEC", text));
     }
     std::string name = text.substr(0, equals);
-    auto argument = driver::parse_argument(name, text.substr(equals + 1), options_.settings.seed, diags_);
+    auto argument =
+        driver::parse_argument(name, text.substr(equals + 1), options_.settings.seed, diags_);
     if (!argument) return std::unexpected(argument.error());
     if (!arguments_.emplace(name, std::move(*argument)).second) {
       return fail("bad-argument", fmt::format("--arg {} is given twice", name));

@@ -1,0 +1,96 @@
+// Kernels in Python syntax, called from C++.
+//
+//   auto softmax = peri::Kernel::load("softmax.py", "softmax");
+//   if (!softmax) return report(softmax.error());
+//   auto y = (*softmax)(x);                    // compiles for x's dtype and shape, once
+//   if (y) use(y->tensor);
+//
+// A kernel is compiled for each combination of dtypes, sizes and strides that it is called with
+// (with `static_shapes=False`: of dtypes and ranks), with the tuned config if the cache has one.
+// Calls are thread-safe; one that needs no compilation takes well under a microsecond besides the
+// kernel itself.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/expected.h"
+#include "peri/tensor.h"
+#include "runtime/result.h"
+
+namespace peri {
+
+using runtime::Result;
+
+struct KernelOptions {
+  std::string cpu = "host";  // level to make code for: "x86-64-v3", ...
+  i64 threads = 0;           // most threads of a launch; 0: all
+  std::string config;     // JSON or `helion.Config(...)`; "": tuned, the decorator's or the default
+  std::string cache_dir;  // of tuned configs; "": the user's cache folder
+  bool use_cache = true;
+};
+
+// An argument of a call. It refers to tensors and strings, so it must not outlive them.
+class Arg {
+ public:
+  enum class Kind : u8 { None, Tensor, Int, Float, Bool, String };
+
+  Arg(std::nullptr_t) {}
+  Arg(const Tensor& value) : kind(Kind::Tensor), tensor(&value) {}
+  template <std::integral Integer>
+  Arg(Integer value) : kind(Kind::Int), integer(static_cast<i64>(value)) {}
+  Arg(bool value) : kind(Kind::Bool), integer(value ? 1 : 0) {}
+  Arg(double value) : kind(Kind::Float), real(value) {}
+  Arg(std::string_view value) : kind(Kind::String), text(value) {}
+  Arg(const char* value) : Arg(std::string_view(value)) {}
+
+  Kind kind = Kind::None;
+  const Tensor* tensor = nullptr;
+  i64 integer = 0;
+  double real = 0;
+  std::string_view text;
+};
+
+struct Tuned {
+  std::string config;  // as one pastes it into a decorator
+  double seconds = 0;  // of a call
+  double default_seconds = 0;
+};
+
+class Kernel {
+ public:
+  // Reads and parses a kernel file; `name` may be left out if the file has one kernel. Errors in it
+  // have the code `diagnostics` and the rendered text as message.
+  static Expected<Kernel> load(const std::string& file, const std::string& name = "",
+                               KernelOptions options = {});
+  static Expected<Kernel> from_text(const std::string& text, const std::string& name = "",
+                                    KernelOptions options = {});
+
+  // Calls the kernel with arguments in the order of its parameters; those left out take their
+  // defaults.
+  template <class... Args>
+  Expected<Result> operator()(const Args&... args) const {
+    std::array<Arg, sizeof...(Args)> list{Arg(args)...};
+    return call(list);
+  }
+  Expected<Result> call(std::span<const Arg> args) const;
+
+  // Searches for the fastest config for these arguments, uses it from now on, and keeps it in the
+  // cache.
+  Expected<Tuned> tune(std::span<const Arg> args, double seconds) const;
+
+  // The config that a call with these arguments uses.
+  Expected<std::string> config(std::span<const Arg> args) const;
+
+ private:
+  struct Impl;
+  explicit Kernel(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace peri

@@ -1,0 +1,386 @@
+#include "peri/kernel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <map>
+#include <mutex>
+
+#include "base/bug.h"
+#include "base/hash.h"
+#include "driver/tune.h"
+#include "space/config.h"
+
+namespace peri {
+
+using check::ArgSpec;
+using runtime::Leaf;
+
+namespace {
+
+constexpr std::size_t kMaxKeyWords = 256;
+constexpr std::size_t kMaxLeaves = 64;
+
+// A call's arguments as words: equal words mean the same specialisation.
+struct CallKey {
+  std::array<u64, kMaxKeyWords> words;
+  std::size_t count = 0;
+  u64 hash = 0;
+  bool fits = true;
+
+  void add(u64 word) {
+    if (count == kMaxKeyWords) {
+      fits = false;
+      return;
+    }
+    words[count++] = word;
+    hash = hash_combine(hash, word);
+  }
+};
+
+// As check.h describes the classes of strides.
+u64 stride_class(const Tensor& tensor) {
+  i64 expected = 1;
+  bool contiguous = true;
+  for (i64 d = tensor.rank() - 1; d >= 0; --d) {
+    contiguous = contiguous && (tensor.sizes[d] == 1 || tensor.strides[d] == expected);
+    expected *= tensor.sizes[d];
+  }
+  if (contiguous) return 0;
+  return !tensor.strides.empty() && tensor.strides.back() == 1 ? 1 : 2;
+}
+
+void add_tensor(CallKey& key, const Tensor& tensor, bool static_shapes) {
+  key.add(static_cast<u64>(tensor.dtype) << 32 | static_cast<u64>(tensor.rank()));
+  if (!static_shapes) {
+    key.add(stride_class(tensor));
+    return;
+  }
+  for (i64 size : tensor.sizes) key.add(static_cast<u64>(size));
+  for (i64 stride : tensor.strides) key.add(static_cast<u64>(stride));
+}
+
+// `by_value`: the scalar's value is part of the specialisation.
+void add_argument(CallKey& key, const Arg& arg, bool by_value, bool static_shapes) {
+  key.add(static_cast<u64>(arg.kind));
+  switch (arg.kind) {
+    case Arg::Kind::None:
+      break;
+    case Arg::Kind::Tensor:
+      add_tensor(key, *arg.tensor, static_shapes);
+      break;
+    case Arg::Kind::String:
+      key.add(hash_text(arg.text));
+      break;
+    case Arg::Kind::Int:
+    case Arg::Kind::Bool:
+      if (by_value) key.add(static_cast<u64>(arg.integer));
+      break;
+    case Arg::Kind::Float:
+      if (by_value) key.add(std::bit_cast<u64>(arg.real));
+  }
+}
+
+SymValue scalar_of(const Arg& arg) {
+  if (arg.kind == Arg::Kind::Float) return SymValue::of(arg.real);
+  return arg.kind == Arg::Kind::Bool ? SymValue::of_bool(arg.integer != 0)
+                                     : SymValue::of(arg.integer);
+}
+
+driver::Argument argument_of(const Arg& arg) {
+  if (arg.kind == Arg::Kind::Tensor) return driver::tensor_argument(*arg.tensor);
+  driver::Argument argument;
+  if (arg.kind == Arg::Kind::String) {
+    argument.spec.kind = ArgSpec::Kind::String;
+    argument.spec.text = arg.text;
+  } else if (arg.kind != Arg::Kind::None) {
+    argument = driver::scalar_argument(scalar_of(arg));
+  }
+  return argument;
+}
+
+// A kernel compiled for one kind of arguments.
+struct Specialisation {
+  explicit Specialisation(diag::Sources& sources) : diags(sources), compilation(diags) {}
+
+  diag::Diags diags;
+  driver::Compilation compilation;
+  std::vector<i64> leaf_args;  // by leaf: position of its argument
+  std::atomic<const runtime::Executable*> executable = nullptr;
+  std::vector<std::shared_ptr<const runtime::Executable>> kept;  // calls may still run them
+
+  void use(std::shared_ptr<const runtime::Executable> next) {
+    kept.push_back(next);
+    executable.store(kept.back().get(), std::memory_order_release);
+  }
+};
+
+// Calls seen so far. Immutable: a new entry makes a new table, so that look-ups need no lock.
+struct Table {
+  struct Entry {
+    std::vector<u64> key;
+    Specialisation* target = nullptr;
+  };
+  std::vector<Entry> entries;  // open addressing; a power of two of them
+  std::size_t used = 0;
+
+  template <class Accept>
+  Specialisation* find(const CallKey& key, const Accept& accept) const {
+    if (entries.empty()) return nullptr;
+    std::size_t mask = entries.size() - 1;
+    for (std::size_t at = key.hash & mask; entries[at].target != nullptr; at = (at + 1) & mask) {
+      const Entry& entry = entries[at];
+      bool equal = entry.key.size() == key.count &&
+                   std::equal(entry.key.begin(), entry.key.end(), key.words.begin());
+      if (equal && accept(*entry.target)) return entry.target;
+    }
+    return nullptr;
+  }
+
+  void insert(std::vector<u64> key, Specialisation* target) {
+    u64 hash = 0;
+    for (u64 word : key) hash = hash_combine(hash, word);
+    std::size_t at = hash & (entries.size() - 1);
+    while (entries[at].target != nullptr) at = (at + 1) & (entries.size() - 1);
+    entries[at] = {std::move(key), target};
+    ++used;
+  }
+};
+
+}  // namespace
+
+struct Kernel::Impl {
+  diag::Sources sources;
+  diag::Diags diags{sources};
+  driver::Request request;
+  std::shared_ptr<const driver::Module> module;
+  const check::KernelDecl* decl = nullptr;
+  std::vector<bool> by_value;  // by parameter
+  std::atomic<const Table*> table = nullptr;
+
+  std::mutex mutex;  // of what follows; held while compiling
+  std::vector<std::unique_ptr<Table>> tables;
+  std::multimap<std::string, std::unique_ptr<Specialisation>> specialisations;
+
+  Expected<void> open(const std::string& name, const KernelOptions& options);
+  void find_values();
+
+  Expected<CallKey> key_of(std::span<const Arg> args) const;
+  driver::Arguments arguments_of(std::span<const Arg> args) const;
+  Expected<Specialisation*> find(std::span<const Arg> args);
+  Expected<Specialisation*> find_or_compile(std::span<const Arg> args, const CallKey& key);
+  Expected<std::unique_ptr<Specialisation>> compile(std::map<std::string, ArgSpec> specs);
+  void remember(const CallKey& key, Specialisation* specialisation);
+
+  static Expected<std::shared_ptr<Impl>> make(driver::Request request, const std::string& name,
+                                              const KernelOptions& options);
+};
+
+namespace {
+
+// Errors of the kernel become one error whose message is their text.
+Error with_text(Error error, const diag::Diags& diags) {
+  if (error.code == "diagnostics") error.message = diag::render_text(diags);
+  return error;
+}
+
+bool is_accepted(const Specialisation& specialisation, std::span<const Leaf> leaves) {
+  return specialisation.executable.load(std::memory_order_acquire)->accepts(leaves);
+}
+
+void bind_leaves(const Specialisation& specialisation, std::span<const Arg> args, Leaf* leaves) {
+  for (i64 position : specialisation.leaf_args) {
+    const Arg& arg = args[position];
+    *leaves++ = {arg.tensor, arg.tensor == nullptr ? scalar_of(arg) : SymValue()};
+  }
+}
+
+}  // namespace
+
+Expected<void> Kernel::Impl::open(const std::string& name, const KernelOptions& options) {
+  request.kernel = name;
+  request.settings.cpu = options.cpu;
+  request.settings.threads = options.threads;
+  request.settings.cache_dir = options.cache_dir;
+  request.settings.no_cache = !options.use_cache;
+  if (!options.config.empty()) {
+    diag::SourceId source = sources.add("config", options.config);
+    request.config = space::parse_config(source, diags);
+    if (!request.config) return fail("diagnostics", "the config has errors");
+  }
+  driver::Compilation c(diags);
+  c.request = request;
+  if (auto done = driver::compile(c, "select"); !done) return done;
+  module = c.module;
+  decl = c.decl;
+  find_values();
+  return {};
+}
+
+// Parameters whose scalar values are part of the specialisation: two values, two keys.
+void Kernel::Impl::find_values() {
+  for (const std::string& param : decl->params) {
+    auto key = [&](i64 value) {
+      ArgSpec spec = driver::scalar_argument(SymValue::of(value)).spec;
+      return check::specialization_key(module->ast, *decl, {{param, spec}});
+    };
+    by_value.push_back(key(1) != key(2));
+  }
+}
+
+Expected<CallKey> Kernel::Impl::key_of(std::span<const Arg> args) const {
+  if (args.size() > decl->params.size()) {
+    return fail("bad-argument", fmt::format("`{}` has {} parameters, {} arguments are given",
+                                            decl->name, decl->params.size(), args.size()));
+  }
+  CallKey key;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    add_argument(key, args[i], by_value[i], decl->static_shapes);
+  }
+  if (key.fits && args.size() <= kMaxLeaves) return key;
+  return fail("bad-argument", fmt::format("`{}` has too many arguments or dimensions", decl->name));
+}
+
+driver::Arguments Kernel::Impl::arguments_of(std::span<const Arg> args) const {
+  driver::Arguments arguments;
+  for (std::size_t i = 0; i < args.size(); ++i) arguments[decl->params[i]] = argument_of(args[i]);
+  return arguments;
+}
+
+Expected<std::unique_ptr<Specialisation>> Kernel::Impl::compile(
+    std::map<std::string, ArgSpec> specs) {
+  auto made = std::make_unique<Specialisation>(sources);
+  made->compilation.request = request;
+  made->compilation.request.args = std::move(specs);
+  made->compilation.module = module;
+  if (auto done = driver::compile(made->compilation); !done) {
+    return std::unexpected(with_text(done.error(), made->diags));
+  }
+  for (const std::string& name : made->compilation.lowered->host.leaf_names) {
+    auto param = std::ranges::find(decl->params, name);
+    BUG_IF(param == decl->params.end(), "leaf `{}` is no parameter", name);
+    made->leaf_args.push_back(param - decl->params.begin());
+  }
+  made->use(made->compilation.executable);
+  return made;
+}
+
+// A table twice as large, or as large, with one more entry. Old tables stay: calls may read them.
+void Kernel::Impl::remember(const CallKey& key, Specialisation* specialisation) {
+  const Table* old = table.load(std::memory_order_relaxed);
+  std::size_t used = old == nullptr ? 0 : old->used;
+  auto next = std::make_unique<Table>();
+  next->entries.resize(std::bit_ceil(2 * used + 4));
+  if (old != nullptr) {
+    for (const Table::Entry& entry : old->entries) {
+      if (entry.target != nullptr) next->insert(entry.key, entry.target);
+    }
+  }
+  next->insert({key.words.begin(), key.words.begin() + key.count}, specialisation);
+  table.store(next.get(), std::memory_order_release);
+  tables.push_back(std::move(next));
+}
+
+Expected<Specialisation*> Kernel::Impl::find_or_compile(std::span<const Arg> args,
+                                                        const CallKey& key) {
+  std::lock_guard lock(mutex);
+  std::map<std::string, ArgSpec> specs = specs_of(arguments_of(args));
+  std::string name = check::specialization_key(module->ast, *decl, specs);
+  auto [begin, end] = specialisations.equal_range(name);
+  Specialisation* found = nullptr;
+  std::array<Leaf, kMaxLeaves> leaves;
+  for (auto it = begin; it != end && found == nullptr; ++it) {
+    bind_leaves(*it->second, args, leaves.data());
+    if (is_accepted(*it->second, {leaves.data(), it->second->leaf_args.size()})) {
+      found = it->second.get();
+    }
+  }
+  if (found == nullptr) {
+    auto made = compile(std::move(specs));
+    if (!made) return std::unexpected(made.error());
+    found = specialisations.emplace(name, std::move(*made))->second.get();
+  }
+  remember(key, found);
+  return found;
+}
+
+Expected<Specialisation*> Kernel::Impl::find(std::span<const Arg> args) {
+  Expected<CallKey> key = key_of(args);
+  if (!key) return std::unexpected(key.error());
+  auto accept = [&](const Specialisation& specialisation) -> bool {
+    if (decl->static_shapes) return true;  // the key says everything
+    std::array<Leaf, kMaxLeaves> leaves;
+    bind_leaves(specialisation, args, leaves.data());
+    return is_accepted(specialisation, {leaves.data(), specialisation.leaf_args.size()});
+  };
+  const Table* known = table.load(std::memory_order_acquire);
+  if (known != nullptr) {
+    if (Specialisation* found = known->find(*key, accept)) return found;
+  }
+  return find_or_compile(args, *key);
+}
+
+Expected<std::shared_ptr<Kernel::Impl>> Kernel::Impl::make(driver::Request request,
+                                                           const std::string& name,
+                                                           const KernelOptions& options) {
+  auto impl = std::make_shared<Impl>();
+  impl->request = std::move(request);
+  if (auto opened = impl->open(name, options); !opened) {
+    return std::unexpected(with_text(opened.error(), impl->diags));
+  }
+  return impl;
+}
+
+Expected<Kernel> Kernel::load(const std::string& file, const std::string& name,
+                              KernelOptions options) {
+  driver::Request request;
+  request.file = file;
+  auto impl = Impl::make(std::move(request), name, options);
+  if (!impl) return std::unexpected(impl.error());
+  return Kernel(std::move(*impl));
+}
+
+Expected<Kernel> Kernel::from_text(const std::string& text, const std::string& name,
+                                   KernelOptions options) {
+  driver::Request request;
+  request.file = "<text>";
+  request.text = text;
+  auto impl = Impl::make(std::move(request), name, options);
+  if (!impl) return std::unexpected(impl.error());
+  return Kernel(std::move(*impl));
+}
+
+Expected<Result> Kernel::call(std::span<const Arg> args) const {
+  auto specialisation = impl_->find(args);
+  if (!specialisation) return std::unexpected(specialisation.error());
+  std::array<Leaf, kMaxLeaves> leaves;
+  bind_leaves(**specialisation, args, leaves.data());
+  const auto* executable = (*specialisation)->executable.load(std::memory_order_acquire);
+  return executable->call({leaves.data(), (*specialisation)->leaf_args.size()},
+                          impl_->request.settings.threads);
+}
+
+Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
+  auto specialisation = impl_->find(args);
+  if (!specialisation) return std::unexpected(specialisation.error());
+  std::lock_guard lock(impl_->mutex);
+  driver::Compilation& c = (*specialisation)->compilation;
+  tune::SessionOptions options;
+  options.budget = seconds;
+  auto outcome = driver::tune_kernel(c, impl_->arguments_of(args), options);
+  if (!outcome) return std::unexpected(with_text(outcome.error(), c.diags));
+  auto code = driver::generate(c, c.config);
+  if (!code) return std::unexpected(code.error());
+  (*specialisation)->use(driver::load(c, c.config, std::move(code->artifact)));
+  return Tuned{space::print_config(outcome->best), outcome->seconds, outcome->default_seconds};
+}
+
+Expected<std::string> Kernel::config(std::span<const Arg> args) const {
+  auto specialisation = impl_->find(args);
+  if (!specialisation) return std::unexpected(specialisation.error());
+  return space::print_config((*specialisation)->compilation.config);
+}
+
+}  // namespace peri
