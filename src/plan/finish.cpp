@@ -43,7 +43,11 @@ class Finisher {
     Sym extent = plan_.extent(node.axis);
     node.vector = innermost && !extent.is_int(1);
     if (!node.vector) return;
-    i64 automatic = heavy || !node.reductions.empty() ? 4 : 2;
+    // Four accumulators hide a reduction's latency; long code pays where no tail doubles it.
+    std::optional<i64> count = extent.as_int();
+    bool even = count && *count % 64 == 0;
+    bool wide = heavy ? even : !node.reductions.empty();
+    i64 automatic = wide ? 4 : 2;
     node.unroll = plan_.vector_unroll > 0 ? plan_.vector_unroll : automatic;
   }
 

@@ -18,6 +18,11 @@ bool can_pair(const ContractionShape& shape, const Target& target) {
   return (bf16 && target.has_avx512_bf16) || (i8 && target.is_x86);
 }
 
+bool fits_registers(i64 rows, i64 vectors, const Target& target) {
+  const i64 product = target.has_fma ? 0 : 1;  // without fused multiply-add it takes a register
+  return rows * vectors + vectors + 1 + product <= target.vector_registers;
+}
+
 bool has_masked_loads(i64 element_bytes, const Target& target) {
   return target.has_avx512 || (target.has_masks && element_bytes >= 4);
 }
@@ -39,12 +44,6 @@ namespace {
 constexpr i64 kMaxCopiedColumns = 16;
 
 i64 round_up(i64 value, i64 to) { return (value + to - 1) / to * to; }
-
-// Vector registers that a tile takes: sums, a row of B, and a broadcast element of A; a target
-// without fused multiply-add needs one for the product.
-i64 registers_of(i64 mr, i64 nr_vectors, const Target& target) {
-  return mr * nr_vectors + nr_vectors + 1 + (target.has_fma ? 0 : 1);
-}
 
 bool needs_packed_a(const ContractionPlan& plan, const ContractionShape& shape) {
   return plan.pairs && (shape.a == Dtype::I8 || shape.a_stride_k != 1);
@@ -137,7 +136,7 @@ ContractionPlan legalize(ContractionPlan plan, const ContractionShape& shape,
   plan.nr_vectors = std::clamp<i64>(plan.nr_vectors, 1, 8);
   const i64 lanes = target.lanes(size_of(shape.acc));
   if (shape.n > 0) plan.nr_vectors = std::min(plan.nr_vectors, (shape.n + lanes - 1) / lanes);
-  while (registers_of(plan.mr, plan.nr_vectors, target) > target.vector_registers) {
+  while (!contraction::fits_registers(plan.mr, plan.nr_vectors, target)) {
     (plan.mr > 1 ? plan.mr : plan.nr_vectors) -= 1;
   }
   plan.k_unroll = std::clamp<i64>(plan.k_unroll, 1, 16);

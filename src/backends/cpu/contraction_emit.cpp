@@ -61,34 +61,40 @@ class Nest {
     return planned == 0 ? all : emit_min(e_.b, e_.constant(planned), all);
   }
 
-  // for (at = 0; at < all; at += size) body(at, min(size, all - at))
+  // for (at = 0; at < all; at += size) body(at, min(size, all - at)); `once`: also where all is 0
   template <class Body>
-  void for_blocks(i64 planned, Value* all, Body body) {
-    if (planned == 0) {
+  void for_blocks(i64 planned, Value* all, Body body, bool once = false) {
+    auto total = constant_of(all);
+    if (planned == 0 || (once && total == 0)) {
       body(e_.constant(0), all);
       return;
     }
     Value* size = e_.constant(planned);
-    auto total = constant_of(all);
     const bool even = total && *total % planned == 0;
-    emit_for(e_.b, e_.constant(0), all, size, [&](Value* at) {
+    Value* end = once && !total
+                     ? e_.b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, all, e_.constant(1))
+                     : all;
+    emit_for(e_.b, e_.constant(0), end, size, [&](Value* at) {
       body(at, even ? size : emit_min(e_.b, size, e_.b.CreateSub(all, at)));
     });
   }
 
   void blocks() {
     for_blocks(e_.plan.nc, n_, [&](Value* column, Value* columns) {
-      for_blocks(e_.plan.kc, k_, [&](Value* k, Value* depth) {
-        Block block{.column = column, .k = k, .columns = columns, .depth = depth};
-        block.b = view_b(block);
-        for_blocks(e_.plan.mc, m_, [&](Value* row, Value* rows) {
-          Block inner = block;
-          inner.row = row;
-          inner.rows = rows;
-          inner.a = view_a(inner);
-          tiles(inner);
-        });
-      });
+      for_blocks(
+          e_.plan.kc, k_,
+          [&](Value* k, Value* depth) {
+            Block block{.column = column, .k = k, .columns = columns, .depth = depth};
+            block.b = view_b(block);
+            for_blocks(e_.plan.mc, m_, [&](Value* row, Value* rows) {
+              Block inner = block;
+              inner.row = row;
+              inner.rows = rows;
+              inner.a = view_a(inner);
+              tiles(inner);
+            });
+          },
+          true);  // an empty k gives zeros
     });
   }
 
@@ -223,7 +229,7 @@ class Nest {
         .a_view = &block.a,
         .b_view = &block.b,
         .k = block.depth,
-        .unroll = unroll_of(rows, static_cast<i64>(vectors.size())),
+        .unroll = unroll_of(rows, vectors),
     };
     Value* first_row = e_.add(block.row, row);
     Value* first_column = e_.add(block.column, column);
@@ -238,9 +244,11 @@ class Nest {
     return e_.offset(view.base, e_.add(e_.mul(panel, view.panel), e_.mul(in_panel, view.line)));
   }
 
-  // Tails run seldom: little code for them is worth more than the last cycle.
-  i64 unroll_of(i64 rows, i64 vectors) const {
-    const bool whole = rows == e_.plan.mr && vectors == e_.plan.nr_vectors;
+  // Tails run seldom: little code for them is worth more than the last cycle. With vectors of two
+  // widths LLVM's scheduler would hoist loads until sums are spilled, unless steps are apart.
+  i64 unroll_of(i64 rows, const std::vector<ColumnVector>& vectors) const {
+    if (vectors.size() > 1 && vectors.back().lanes != vectors.front().lanes) return 1;
+    const bool whole = rows == e_.plan.mr && static_cast<i64>(vectors.size()) == e_.plan.nr_vectors;
     return whole ? e_.plan.k_unroll : std::min<i64>(e_.plan.k_unroll, 2);
   }
 

@@ -24,6 +24,8 @@ struct Facts {
 };
 
 bool can_pair(const ContractionShape& shape, const Target& target);
+// The sums of a tile, a row of B, an element of A and what else its loop needs are in registers.
+bool fits_registers(i64 rows, i64 vectors, const Target& target);
 // Masked loads of elements of this size are instructions.
 bool has_masked_loads(i64 element_bytes, const Target& target);
 Facts facts_of(const ContractionPlan& plan, const ContractionShape& shape, const Target& target);

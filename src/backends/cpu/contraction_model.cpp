@@ -23,11 +23,11 @@ struct Tile {
   i64 vectors;
 };
 
-constexpr Tile kTiles32[] = {{6, 4}, {8, 2},  {9, 3},  {5, 5},  {12, 2}, {4, 4}, {4, 6}, {7, 2},
-                             {5, 2}, {10, 2}, {8, 3},  {7, 3},  {5, 3},  {3, 8}, {2, 8}, {1, 8},
-                             {8, 1}, {10, 1}, {12, 1}, {16, 1}, {3, 4},  {2, 4}, {5, 4}, {4, 5}};
-constexpr Tile kTiles16[] = {{6, 2}, {4, 3}, {5, 2}, {4, 2}, {3, 3}, {3, 4}, {2, 4},
-                             {2, 5}, {1, 8}, {8, 1}, {6, 1}, {1, 4}, {12, 1}};
+constexpr Tile kTiles32[] = {{6, 4},  {8, 2},  {5, 5}, {12, 2}, {4, 4}, {4, 6}, {7, 2}, {5, 2},
+                             {10, 2}, {8, 3},  {7, 3}, {5, 3},  {2, 8}, {1, 8}, {8, 1}, {10, 1},
+                             {12, 1}, {16, 1}, {3, 4}, {2, 4},  {5, 4}, {4, 5}};
+constexpr Tile kTiles16[] = {{6, 2}, {4, 3}, {5, 2}, {4, 2}, {3, 3},
+                             {2, 4}, {2, 5}, {1, 8}, {6, 1}, {1, 4}};
 
 class Model {
  public:
@@ -77,9 +77,9 @@ class Model {
     ContractionPlan plan;
     plan.pairs = contraction::can_pair(shape_, target_) && m_ > 4;
     const bool converts_b = !plan.pairs && size_of(shape_.b) < size_of(shape_.acc);
-    plan.pack_b = converts_b ? m_ > 16 : b_bytes_ > target_.l2 && m_ >= 96;
+    plan.pack_b = converts_b ? m_ > 16 : b_bytes_ > largest_unpacked_b() && m_ >= 96;
     const bool converts_a = !plan.pairs && size_of(shape_.a) < size_of(shape_.acc);
-    const bool scattered_a = shape_.a_stride_k != 1 && m_ * k_ * size_of(shape_.a) > target_.l2 / 2;
+    const bool scattered_a = shape_.a_stride_k != 1 && m_ * k_ * size_of(shape_.a) > target_.l2;
     plan.pack_a = (converts_a || scattered_a) && n_ > 4 * lanes_;
     plan.along_k = last_columns();
     const Tile tile = best_tile(n_ - plan.along_k, plan.pack_a);
@@ -89,6 +89,11 @@ class Model {
         static_cast<i64>(std::bit_floor(static_cast<u64>(48 / (tile.rows * tile.vectors)))), 2, 8);
     block(plan);
     return plan;
+  }
+
+  // A panel's row of B should fill some cache lines, or L1's sets are used unevenly.
+  i64 largest_unpacked_b() const {
+    return target_.vector_bytes == 64 ? target_.l2 : target_.l2 / 2;
   }
 
   // A vector with one or two columns in it wastes most of itself.
@@ -106,9 +111,14 @@ class Model {
     }
     const i64 depth = plan.kc == 0 ? k_ : plan.kc;
     const i64 a_unit = plan.pack_a ? unit : size_of(shape_.a);
-    if (m_ * depth * a_unit <= target_.l2 / 4) return;
+    const i64 a_bytes = m_ * depth * a_unit;
+    if (a_bytes <= (plan.pack_b ? target_.l2 : target_.l2 / 4)) {
+      if (plan.pack_b) plan.nc = 1;  // a panel is used while it is still near
+      return;
+    }
     plan.mc = std::max<i64>(2 * plan.mr, target_.l2 * 3 / 8 / (depth * a_unit));
-    if (plan.pack_b) plan.nc = 32 * lanes_;
+    // A packed again for every block of B would cost more than B's distance.
+    if (plan.pack_b && !plan.pack_a) plan.nc = 32 * lanes_;
     plan.prefetch_a = !plan.pack_a && shape_.a_stride_k == 1;
   }
 
@@ -116,6 +126,7 @@ class Model {
     Tile best{1, 1};
     double best_cost = std::numeric_limits<double>::infinity();
     auto consider = [&](Tile tile) {
+      if (!contraction::fits_registers(tile.rows, tile.vectors, target_)) return;
       tile.rows = std::min(tile.rows, m_);
       tile.vectors = std::min(tile.vectors, (columns + lanes_ - 1) / lanes_);
       if (const double cost = cost_of(tile, columns, packs_a); cost < best_cost) {
@@ -172,10 +183,12 @@ class Model {
   double tile_cost(i64 rows, i64 vectors) const {
     const auto sums = static_cast<double>(rows * vectors);
     if (sums == 0) return 0;
-    // A vector of B may lie across two cache lines.
-    const double loads = 0.5 * static_cast<double>(rows) + 1.5 * static_cast<double>(vectors);
+    // A vector of B may lie across two cache lines; multiply-adds of 64 bytes take as long as two
+    // loads.
+    const double element = target_.vector_bytes == 64 ? 0.5 : 1;
+    const double loads = element * static_cast<double>(rows) + 1.5 * static_cast<double>(vectors);
     constexpr double kLatency = 8;  // multiply-adds in flight
-    const double step = std::max({sums, loads, kLatency}) + 0.05 * loads;
+    const double step = std::max({sums, loads, kLatency}) + 0.1 * loads;
     return static_cast<double>(k_) * step + 2 * sums + 8;
   }
 

@@ -298,6 +298,44 @@ INSTANTIATE_TEST_SUITE_P(Levels, Contraction,
                                                               Dtype::F16, Dtype::I8, Dtype::I32)),
                          parameter_name);
 
+// Lines of assembly that move a vector register to or from the stack.
+i64 vector_spills(const std::string& assembly) {
+  i64 count = 0;
+  for (size_t at = 0; at < assembly.size();) {
+    const size_t end = std::min(assembly.find('\n', at), assembly.size());
+    const std::string_view line(assembly.data() + at, end - at);
+    count += line.contains("(%rsp)") && line.contains("mm");
+    at = end + 1;
+  }
+  return count;
+}
+
+TEST(ContractionAssembly, KeepsEverySumInARegister) {
+  for (const char* level : {"x86-64-v3", "x86-64-v4", "host"}) {
+    const Target target = *target_for(level);
+    for (auto [n, dtype] : {std::pair(512, Dtype::F32),
+                            {500, Dtype::F32},
+                            {333, Dtype::F32},
+                            {65, Dtype::F32},
+                            {333, Dtype::BF16},
+                            {500, Dtype::F64}}) {
+      ContractionShape shape{.m = 100, .n = n, .k = 256, .a_stride_m = 256, .b_stride_k = n};
+      shape.a = shape.b = dtype;
+      shape.acc = dtype == Dtype::F64 ? Dtype::F64 : Dtype::F32;
+      ContractionPlan plan{
+          .k_unroll = 4, .pack_a = dtype == Dtype::BF16, .pairs = true, .prefetch_a = true};
+      for (const auto& [rows, vectors] : contraction_choices(shape, target).tiles) {
+        plan.mr = rows;
+        plan.nr_vectors = vectors;
+        const ContractionPlan legal = legalize(plan, shape, target);
+        auto assembly = contraction_assembly(shape, legal, target);
+        ASSERT_TRUE(assembly);
+        EXPECT_EQ(vector_spills(*assembly), 0) << describe({shape, legal}, target);
+      }
+    }
+  }
+}
+
 TEST(ContractionPlan, PrintsAndParses) {
   const Target target = *target_for("host");
   std::mt19937 random(5);
