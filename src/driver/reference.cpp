@@ -57,8 +57,7 @@ class ReferenceRun {
     for (const check::ReturnValue& item : value.items) add_returned_scalars(item);
   }
 
-  // --- tensors
-  // ------------------------------------------------------------------------------------
+  // --- tensors ---
 
   // The buffer of a storage, widened; tensors that share it share the buffer.
   interp::Buffer* buffer_of(const Tensor& tensor) {
@@ -133,8 +132,7 @@ class ReferenceRun {
     return bind(s, &buffer, 0);
   }
 
-  // --- ops
-  // ----------------------------------------------------------------------------------------
+  // --- ops ---
 
   Expected<void> run(i64 index) {
     const HostOp& op = program_.ops[index];
@@ -242,8 +240,7 @@ class ReferenceRun {
     return at;
   }
 
-  // --- results
-  // ------------------------------------------------------------------------------------
+  // --- results ---
 
   static Tensor tensor_of(const interp::View& view) {
     bool real = is_float(view.dtype);

@@ -70,8 +70,7 @@ class Session {
     if (options_.log) options_.log(fmt::format("[{:.0f}s] {}", now(), text));
   }
 
-  // --- one candidate
-  // ------------------------------------------------------------------------------
+  // --- one candidate ---
 
   double time_once(const Entry& entry, i64 batch = 1) const {
     double begin = options_.clock();
@@ -135,8 +134,7 @@ class Session {
     return noise;
   }
 
-  // --- a generation
-  // -------------------------------------------------------------------------------
+  // --- a generation ---
 
   std::vector<Measurement> measure_all(const std::vector<Config>& configs, i64 generation) {
     std::vector<Measurement> measured;
@@ -215,8 +213,7 @@ class Session {
     log(fmt::format("{} best={}", text, space::print_config(best_.config)));
   }
 
-  // --- the end
-  // ------------------------------------------------------------------------------------
+  // --- the end ---
 
   // The finalists in turns; the first (the default) and then the earlier found win ties.
   void finish() {
