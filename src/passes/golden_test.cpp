@@ -9,6 +9,7 @@
 
 #include "ir/parse.h"
 #include "ir/verify.h"
+#include "passes/compare_runs.h"
 #include "passes/pipeline.h"
 
 namespace peri::passes {
@@ -61,7 +62,11 @@ void check(const fs::path& path) {
   diag::Diags diags(sources);
   auto kernel = ir::parse(sources.add(path.filename(), golden.input), diags);
   ASSERT_TRUE(kernel) << diag::render_text(diags);
+  ir::Kernel before = *kernel;
   for (const std::string& name : golden.passes) run_named(name, *kernel);
+  bool ran = false;
+  EXPECT_EQ(compare_runs(before, *kernel, {}, &ran), "");
+  EXPECT_TRUE(ran);
   EXPECT_EQ(ir::verify(*kernel), std::vector<std::string>());
   std::string result = ir::print(*kernel);
   if (is_updating()) {
