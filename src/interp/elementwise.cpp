@@ -19,8 +19,7 @@ using Integer2 = i64 (*)(i64, i64);
 using Compare = bool (*)(double, double);
 using CompareIntegers = bool (*)(i64, i64);
 
-// --- one float
-// ------------------------------------------------------------------------------------
+// --- one float ---
 
 double sign(double a) { return (a > 0) - (a < 0); }
 
@@ -115,8 +114,7 @@ Real1 real1(OpCode code) {
   BUG_IF(true, "`{}` on a float", ir::info(code).text);
 }
 
-// --- two floats
-// -----------------------------------------------------------------------------------
+// --- two floats ---
 
 // Sign of b; fmod is exact, where a - b * floor(a / b) is not.
 double remainder(double a, double b) {
@@ -163,8 +161,7 @@ Real2 real2(OpCode code) {
   }
 }
 
-// --- integers: i64 arithmetic that wraps, then narrowed to the dtype
-// ------------------------------
+// --- integers: i64 arithmetic that wraps, then narrowed to the dtype ---
 
 i64 wrapping_add(i64 a, i64 b) {
   return static_cast<i64>(static_cast<u64>(a) + static_cast<u64>(b));
@@ -257,8 +254,7 @@ i64 shift(OpCode code, i64 a, i64 b, i64 bits) {
   return in_range ? a >> b : (a < 0 ? -1 : 0);
 }
 
-// --- comparisons
-// ----------------------------------------------------------------------------------
+// --- comparisons ---
 
 template <class T>
 bool (*comparison(OpCode code))(T, T) {
@@ -280,8 +276,7 @@ bool (*comparison(OpCode code))(T, T) {
   }
 }
 
-// --- tiles
-// ----------------------------------------------------------------------------------------
+// --- tiles ---
 
 // An operand with the result's extents: scalars stand still, larger tiles are cropped.
 struct Lanes {

@@ -17,8 +17,7 @@ Machine::Machine(const ir::Kernel& kernel, const Environment& environment)
       values_(kernel.values.size()),
       axes_(kernel.blocks.size()) {}
 
-// --- symbols and extents
-// --------------------------------------------------------------------------
+// --- symbols and extents ---
 
 Expected<SymValue> Machine::evaluate(Sym sym) {
   auto [known, fresh] = symbols_.try_emplace(sym.node());
@@ -60,8 +59,7 @@ Expected<std::vector<i64>> Machine::extents(const TileType& type) {
   return shape;
 }
 
-// --- loops
-// ----------------------------------------------------------------------------------------
+// --- loops ---
 
 namespace {
 
@@ -174,8 +172,7 @@ Expected<void> Machine::run_if(const Op& op) {
   return define_all(op.results, kernel_[branch].yields);
 }
 
-// --- ops
-// ------------------------------------------------------------------------------------------
+// --- ops ---
 
 Expected<void> Machine::run_graph(ir::GraphId graph) {
   for (ir::OpId op : kernel_[graph].ops) {
