@@ -79,7 +79,7 @@ Value lambda_argument(Checker& c, const ArgSpec& spec) {
   const Stmt& stmt = (*spec.ast)[spec.ast->module[0]];
   Frame frame;
   frame.ast = spec.ast;
-  frame.env = std::make_shared<Env>();
+  frame.env = c.new_env();
   c.frames.push_back(std::move(frame));
   Value v = c.eval(stmt.exprs[0]);
   c.frames.pop_back();
@@ -170,6 +170,7 @@ bool bind_parameter(Checker& c, const Stmt& function, const syntax::Param& p,
 
 std::optional<ReturnValue> return_value(Checker& c, const Value& v, Span span) {
   ReturnValue r;
+  if (!c.spend(1, span)) return std::nullopt;
   switch (v.kind) {
     case ValueKind::Poison:
       return std::nullopt;
@@ -285,7 +286,7 @@ bool run_kernel(Checker& c, const Stmt& function, const std::map<std::string, Ar
   const i64 errors = c.diags->error_count();
   Frame frame;
   frame.ast = &c.module_ast;
-  frame.env = std::make_shared<Env>();
+  frame.env = c.new_env();
   frame.name = function.text;
   frame.kernel = true;
   c.frames.push_back(std::move(frame));

@@ -137,6 +137,7 @@ TexprId Checker::hold(TexprId value, const std::string& name, bool copy) {
 }
 
 Value Checker::hold(Value value, const std::string& name, bool copy) {
+  if (!spend(1, value.span)) return value;
   if (value.array() && device) {
     const bool lasting = !value.shift || expr(value.shift).kind == TexprKind::Scalar;
     value.expr = hold(value.expr, name, copy);

@@ -361,8 +361,7 @@ Value Checker::call_function(const Value& callee, Call& call) {
   call_stack.push_back(id);
   Frame frame;
   frame.ast = &code;
-  frame.env = std::make_shared<Env>();
-  frame.env->parent = fn.closure;
+  frame.env = new_env(fn.closure);
   frame.name = fn.name;
   frame.inner = device ? device->inner : 0;
   frame.call = call.span;

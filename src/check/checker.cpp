@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "check/names.h"
 
 namespace peri::check {
@@ -11,7 +13,7 @@ using diag::Kind;
 namespace {
 
 // Statements, expressions and iterations of unrolled loops that one kernel may cost.
-constexpr i64 kMaxSpent = 1'000'000;
+constexpr i64 kMaxSpent = 500'000;
 
 bool reported(const diag::Diags& diags, Kind kind, Span span, const std::string& message) {
   for (const diag::Diagnostic& d : diags.all()) {
@@ -30,9 +32,23 @@ Checker::Checker(const syntax::Ast& ast, diag::Diags& d)
       module(ast) {
   Frame frame;
   frame.ast = &ast;
-  frame.env = std::make_shared<Env>();
+  frame.env = new_env();
   frame.name = "module";
   frames.push_back(std::move(frame));
+}
+
+// Functions hold the scope they were made in, which holds them.
+Checker::~Checker() {
+  for (const std::weak_ptr<Env>& env : envs_) {
+    if (const std::shared_ptr<Env> scope = env.lock()) scope->vars.clear();
+  }
+}
+
+std::shared_ptr<Env> Checker::new_env(std::shared_ptr<Env> parent) {
+  auto env = std::make_shared<Env>();
+  env->parent = std::move(parent);
+  envs_.push_back(env);
+  return env;
 }
 
 diag::Diagnostic& Checker::error(Kind kind, Span span, std::string message) {
@@ -58,6 +74,18 @@ Value Checker::not_yet(Span span, const std::string& what) {
   return bad(Kind::NotYet, span, fmt::format("`{}` is not supported yet", what));
 }
 
+// One loop of host code runs at most so often; a loop without end is found early.
+bool Checker::iterate_once(i64& count, Span span) {
+  constexpr i64 kMaxIterations = 10'000;
+  if (++count <= kMaxIterations) return spend(1, span);
+  if (!stopped_) {
+    stopped_ = true;
+    error(Kind::TooLarge, span, fmt::format("this loop runs more than {} times", kMaxIterations))
+        .hint = "loop in device code with `hl.tile`, `hl.grid` or `range`; those are not unrolled";
+  }
+  return false;
+}
+
 bool Checker::spend(i64 amount, Span span) {
   if (stopped_) return false;
   spent_ += amount;
@@ -81,6 +109,57 @@ void Checker::check_no_host_tensor(const Value& value) {
         fmt::format("host tensor `{}` is used in device code without a subscript", tensor.name))
       .hint = fmt::format("load a tile of it first: `{}[{}]`", tensor.name,
                           tensor.sizes.size() == 1 ? "tile" : "tile_m, :");
+}
+
+i64 depth_of(const Value& value, i64 limit) {
+  if (limit <= 0) return 0;
+  i64 deepest = 0;
+  const auto visit = [&](const Value& item) {
+    if (deepest < limit) deepest = std::max(deepest, 1 + depth_of(item, limit - 1));
+  };
+  if (value.seq) std::ranges::for_each(value.seq->items, visit);
+  if (value.dict) {
+    for (const auto& [key, item] : value.dict->items) visit(item);
+  }
+  return deepest;
+}
+
+// Containers stay shallow, so that whoever walks them may recurse; a list in itself has no end.
+bool Checker::shallow(const Value& value, Span span) {
+  constexpr i64 kMaxDepth = 24;
+  if (depth_of(value, kMaxDepth) < kMaxDepth) return true;
+  error(Kind::TooLarge, span, "lists and tuples are nested too deep here");
+  return false;
+}
+
+bool Checker::contained(const Value& container, const Value& value, Span span) {
+  if (!shallow(value, span)) return false;
+  std::vector<Value> stack{value};
+  std::set<const void*> seen;
+  while (!stack.empty()) {
+    const Value v = std::move(stack.back());
+    stack.pop_back();
+    const void* const id = v.seq ? static_cast<const void*>(v.seq.get()) : v.dict.get();
+    if (id == nullptr || !seen.insert(id).second) continue;
+    if ((v.seq && v.seq == container.seq) || (v.dict && v.dict == container.dict)) {
+      error(Kind::TooLarge, span, "a container cannot be put into itself");
+      return false;
+    }
+    if (v.seq) stack.insert(stack.end(), v.seq->items.begin(), v.seq->items.end());
+    if (v.dict) {
+      for (const auto& [key, item] : v.dict->items) stack.push_back(item);
+    }
+  }
+  return true;
+}
+
+// A list that device code changes in a loop or branch would change once, not once an iteration.
+bool Checker::may_change(i64 level, Span span) {
+  if (!device || device->inner <= level) return true;
+  error(Kind::StatementNotAllowed, span,
+        "a container from outside cannot be changed in a device loop or branch")
+      .hint = "use `hl.static_range`, which is unrolled, or a tensor";
+  return false;
 }
 
 std::string_view kind_text(const Value& value) {

@@ -79,6 +79,9 @@ struct Call {
 class Checker {
  public:
   Checker(const syntax::Ast& module, diag::Diags& diags);
+  ~Checker();
+  Checker(const Checker&) = delete;
+  Checker& operator=(const Checker&) = delete;
 
   const syntax::Ast& module_ast;
   diag::Diags* diags;
@@ -99,6 +102,11 @@ class Checker {
   bool stopped() const { return stopped_; }
   // Counts work; reports once and stops when a kernel unrolls into more than it may.
   bool spend(i64 amount, Span span);
+  bool iterate_once(i64& count, Span span);
+  bool shallow(const Value& value, Span span);
+  bool may_change(i64 level, Span span);
+  i64 level() const { return device ? device->inner : 0; }
+  std::shared_ptr<Env> new_env(std::shared_ptr<Env> parent = nullptr);
 
   // --- facts about host scalars (facts.cpp)
   Sym integer(i64 value) { return syms.integer(value); }
@@ -146,6 +154,10 @@ class Checker {
   void store_subscript(syntax::ExprId target, Value value);
 
   // --- expressions (expr.cpp, operators.cpp)
+  bool deeper(
+      Span span);  // one level of nesting; false after a diagnostic, else --eval_depth ends it
+  // May `value` be put into `container`? Not if that makes it contain itself.
+  bool contained(const Value& container, const Value& value, Span span);
   Value eval(syntax::ExprId id);
   Value binary(const std::string& op, const Value& a, const Value& b, Span span, Span op_span);
   Value unary(const std::string& op, const Value& a, Span span);
@@ -293,6 +305,7 @@ class Checker {
   i64 spent_ = 0;
   bool stopped_ = false;
   diag::Diagnostic scratch_;
+  std::vector<std::weak_ptr<Env>> envs_;
 };
 
 }  // namespace peri::check

@@ -57,7 +57,7 @@ std::optional<ExprId> kernel_callee(Checker& c, const Ast& ast, ExprId decorator
   diag::Diags* const outer = std::exchange(c.diags, &muted);
   Frame frame;
   frame.ast = &ast;
-  frame.env = std::make_shared<Env>();
+  frame.env = c.new_env();
   c.frames.push_back(std::move(frame));
   const Value v = c.eval(callee);
   c.frames.pop_back();
@@ -134,7 +134,7 @@ class Decorator {
     if (silent) c_.diags = &muted;
     Frame frame;
     frame.ast = &ast_;
-    frame.env = std::make_shared<Env>();
+    frame.env = c_.new_env();
     c_.frames.push_back(std::move(frame));
     Value v = c_.eval(id);
     c_.frames.pop_back();

@@ -298,7 +298,10 @@ TEST(Errors, Constants) {
             "not-constant 6:34 the bounds of `hl.static_range` must be known while compiling\n");
   EXPECT_EQ(host_errors("b = 1 // 0"), "division-by-zero 3:11 division by zero\n");
   EXPECT_EQ(host_errors("while True: pass"),
-            "kernel-too-large 3:17 this kernel unrolls into too many statements\n");
+            "kernel-too-large 3:5 this loop runs more than 10000 times\n");
+  EXPECT_EQ(host_errors("for i in range(200):\n"
+                        "    for j in range(9000): pass"),
+            "kernel-too-large 4:31 this kernel unrolls into too many statements\n");
 }
 
 TEST(Errors, AssertionsAndExceptions) {

@@ -44,12 +44,18 @@ std::optional<i64> parse_integer(const std::string& text) {
 
 }  // namespace
 
-Value Checker::eval(ExprId id) {
-  if (!id || stopped_) return {};
+bool Checker::deeper(Span span) {
   if (eval_depth >= kMaxEvalDepth) {
-    return bad(Kind::TooLarge, ast()[id].span, "this expression is nested too deep");
+    bad(Kind::TooLarge, span, "statements, expressions and calls are nested too deep here");
+    return false;
   }
   ++eval_depth;
+  return true;
+}
+
+Value Checker::eval(ExprId id) {
+  if (!id || stopped_) return {};
+  if (!deeper(ast()[id].span)) return {};
   Value value = eval_kind(id);
   --eval_depth;
   value.span = ast()[id].span;
@@ -77,6 +83,7 @@ std::optional<std::vector<Value>> Checker::eval_items(const std::vector<ExprId>&
     if (inner.poison()) return std::nullopt;
     const auto unpacked = iterate(inner, "unpacked");
     if (!unpacked) return std::nullopt;
+    if (!spend(static_cast<i64>(unpacked->size()), e.span)) return std::nullopt;
     values.insert(values.end(), unpacked->begin(), unpacked->end());
   }
   return values;
@@ -85,6 +92,7 @@ std::optional<std::vector<Value>> Checker::eval_items(const std::vector<ExprId>&
 Value Checker::eval_dict(const Expr& e) {
   Value v = make_value(ValueKind::Dict);
   v.dict = std::make_shared<Dict>();
+  v.dict->level = level();
   for (std::size_t i = 0; i + 1 < e.items.size(); i += 2) {
     const Value item = eval(e.items[i + 1]);
     if (!e.items[i]) {
@@ -95,7 +103,7 @@ Value Checker::eval_dict(const Expr& e) {
     }
     v.dict->items.emplace_back(eval(e.items[i]), item);
   }
-  return v;
+  return shallow(v, e.span) ? v : Value();
 }
 
 Value Checker::eval_kind(ExprId id) {
@@ -149,7 +157,10 @@ Value Checker::eval_kind(ExprId id) {
     case ExprKind::Tuple:
     case ExprKind::List: {
       auto items = eval_items(e.items);
-      return items ? sequence_value(std::move(*items), e.kind == ExprKind::List) : Value();
+      if (!items) return {};
+      Value v = sequence_value(std::move(*items), e.kind == ExprKind::List);
+      v.seq->level = level();
+      return shallow(v, e.span) ? v : Value();
     }
     case ExprKind::Dict:
       return eval_dict(e);
@@ -246,7 +257,10 @@ Value Checker::eval_conditional(const Expr& e) {
 
 Value Checker::eval_fstring(const Expr& e) {
   std::string text;
-  for (ExprId item : e.items) text += text_of(eval(item));
+  for (ExprId item : e.items) {
+    text += text_of(eval(item));
+    if (!spend(1 + static_cast<i64>(text.size()) / 64, e.span)) return {};
+  }
   return string_value(std::move(text));
 }
 
@@ -272,11 +286,15 @@ void Checker::comprehend(const Expr& e, std::size_t at, const std::function<void
 }
 
 Value Checker::eval_comprehension(const Expr& e, bool dict) {
-  auto scope = std::make_shared<Env>();
-  scope->parent = frame().env;
+  auto scope = new_env(frame().env);
   std::swap(frame().env, scope);
   Value result = dict ? make_value(ValueKind::Dict) : sequence_value({}, true);
-  if (dict) result.dict = std::make_shared<Dict>();
+  if (dict) {
+    result.dict = std::make_shared<Dict>();
+    result.dict->level = level();
+  } else {
+    result.seq->level = level();
+  }
   comprehend(e, 0, [&] {
     Value value = eval(e.items[0]);
     if (dict) {
@@ -286,7 +304,7 @@ Value Checker::eval_comprehension(const Expr& e, bool dict) {
     }
   });
   std::swap(frame().env, scope);
-  return result;
+  return shallow(result, e.span) ? result : Value();
 }
 
 Checker::Truth Checker::truth(const Value& value) {
@@ -375,8 +393,11 @@ std::optional<std::vector<Value>> range_items(Checker& c, const Value& range) {
   }
   const i64 step = bounds[2];
   std::vector<Value> items;
-  for (i64 i = bounds[0]; step > 0 ? i < bounds[1] : i > bounds[1]; i += step) {
-    if (!c.spend(1, range.span)) return std::nullopt;
+  i64 count = 0;
+  bool last = false;
+  for (i64 i = bounds[0]; !last && (step > 0 ? i < bounds[1] : i > bounds[1]);
+       last = __builtin_add_overflow(i, step, &i)) {
+    if (!c.iterate_once(count, range.span)) return std::nullopt;
     Value v = scalar_value(c.integer(i));
     v.span = range.span;
     items.push_back(std::move(v));

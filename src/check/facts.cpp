@@ -18,8 +18,10 @@ struct Factors {
   std::vector<Sym> others;
 
   void add(Sym sym) {
-    if (const std::optional<i64> value = sym.as_int()) {
-      constant *= *value;
+    i64 product = 0;
+    const std::optional<i64> value = sym.as_int();
+    if (value && !__builtin_mul_overflow(constant, *value, &product)) {
+      constant = product;
     } else if (sym.kind() == SymKind::Mul) {
       add(sym.operand(0));
       add(sym.operand(1));

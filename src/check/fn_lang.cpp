@@ -76,8 +76,11 @@ Value hl_static_range(Checker& c, const Args& a) {
     bounds[i] = *v;
   }
   if (bounds[2] == 0) return c.bad(Kind::TileRange, step.span, "a step of 0");
-  for (i64 i = bounds[0]; bounds[2] > 0 ? i < bounds[1] : i > bounds[1]; i += bounds[2]) {
-    if (!c.spend(1, a.span)) return {};
+  i64 count = 0;
+  bool last = false;
+  for (i64 i = bounds[0]; !last && (bounds[2] > 0 ? i < bounds[1] : i > bounds[1]);
+       last = __builtin_add_overflow(i, bounds[2], &i)) {
+    if (!c.iterate_once(count, a.span)) return {};
     items.push_back(c.scalar_int(i));
   }
   return sequence_value(std::move(items));

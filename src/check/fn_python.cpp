@@ -145,7 +145,10 @@ Value python_round(Checker& c, const Args& a) {
   if (!x.is_const()) {
     return c.bad(Kind::NotConstant, a.span, "`round` needs a number that is known while compiling");
   }
-  return c.scalar_int(static_cast<i64>(std::nearbyint(x->value.real)));
+  constexpr double kLargest = 9e18;
+  const double rounded = std::nearbyint(x->value.real);
+  if (!(std::abs(rounded) < kLargest)) return bad_arg(c, a, 0, "a number that fits an int");
+  return c.scalar_int(static_cast<i64>(rounded));
 }
 
 Value python_pow(Checker& c, const Args& a) { return c.binary("**", a[0], a[1], a.span, a.span); }
@@ -197,9 +200,11 @@ Value python_tuple(Checker& c, const Args& a) {
 }
 
 Value python_list(Checker& c, const Args& a) {
-  if (!a.has(0)) return sequence_value({}, true);
-  const auto items = c.iterate(a[0], "made a list");
-  return items ? sequence_value(*items, true) : Value();
+  const auto items = a.has(0) ? c.iterate(a[0], "made a list") : std::vector<Value>{};
+  if (!items) return {};
+  Value v = sequence_value(*items, true);
+  v.seq->level = c.level();
+  return v;
 }
 
 Value python_dict(Checker& c, const Args& a) {
@@ -262,8 +267,7 @@ Value python_sorted(Checker& c, const Args& a) {
     }
   }
   if (a.has(1)) return c.not_yet(a.span, "sorted with a key");
-  std::ranges::stable_sort(*items, {},
-                           [&](const Value& v) { return c.canon(v.sym)->value.as_real(); });
+  std::ranges::sort(*items, {}, [&](const Value& v) { return c.canon(v.sym)->value.as_real(); });
   const std::optional<bool> reverse = flag_arg(c, a, 2, false);
   if (reverse.value_or(false)) std::ranges::reverse(*items);
   return sequence_value(std::move(*items), true);
@@ -365,13 +369,24 @@ Value python_unsupported(Checker& c, const Args& a) {
                fmt::format("`{}` cannot be used in a kernel", a.name()));
 }
 
+namespace {
+
+bool may_grow(Checker& c, const Args& a, const Value& value) {
+  return c.may_change(a[0].seq->level, a.span) && c.contained(a[0], value, a.span);
+}
+
+}  // namespace
+
 Value list_append(Checker& c, const Args& a) {
+  if (!may_grow(c, a, a[1])) return {};
   a[0].seq->items.push_back(c.device ? c.hold(a[1], "item", true) : a[1]);
   return none_value();
 }
 
 Value list_extend(Checker& c, const Args& a) {
   const auto items = c.iterate(a[1], "appended");
+  if (!items || !may_grow(c, a, a[1])) return {};
+  if (!c.spend(static_cast<i64>(items->size()), a.span)) return {};
   if (items) a[0].seq->items.insert(a[0].seq->items.end(), items->begin(), items->end());
   return none_value();
 }
@@ -392,7 +407,7 @@ std::optional<i64> position(Checker& c, const Args& a, i64 param, i64 otherwise)
 
 Value list_insert(Checker& c, const Args& a) {
   const std::optional<i64> at = int_arg(c, a, 1, 0);
-  if (!at) return {};
+  if (!at || !may_grow(c, a, a[2])) return {};
   const i64 size = static_cast<i64>(a[0].seq->items.size());
   const i64 place = std::clamp<i64>(*at < 0 ? *at + size : *at, 0, size);
   a[0].seq->items.insert(a[0].seq->items.begin() + place, a[2]);
@@ -401,7 +416,7 @@ Value list_insert(Checker& c, const Args& a) {
 
 Value list_pop(Checker& c, const Args& a) {
   const std::optional<i64> at = position(c, a, 1, -1);
-  if (!at) return {};
+  if (!at || !c.may_change(a[0].seq->level, a.span)) return {};
   Value v = a[0].seq->items[static_cast<std::size_t>(*at)];
   a[0].seq->items.erase(a[0].seq->items.begin() + *at);
   return v;
@@ -423,7 +438,8 @@ Value list_count(Checker& c, const Args& a) {
   return c.scalar_int(count);
 }
 
-Value list_reverse(Checker&, const Args& a) {
+Value list_reverse(Checker& c, const Args& a) {
+  if (!c.may_change(a[0].seq->level, a.span)) return {};
   std::ranges::reverse(a[0].seq->items);
   return none_value();
 }

@@ -128,7 +128,9 @@ bool extent_is_one(Checker& c, const Value& v, i64 dim) {
   const std::size_t d = static_cast<std::size_t>(dim);
   if (v.array()) return c.type(v).shape[d].size.is_int(1);
   const Sym size = c.canon(c.kernel[v.tensor].sizes[d]);
-  return size.is_int(1) || (c.hint(size) == 1 && c.assume_equal(size, c.integer(1)));
+  if (size.is_const()) return size.is_int(1);
+  if (c.hint(size) == 1) return c.assume_equal(size, c.integer(1));
+  return !c.assume_true(c.syms.make(SymKind::Ne, size, c.integer(1)));
 }
 
 Value drop_dims(Checker& c, Value v, std::vector<i64> dims) {

@@ -187,6 +187,8 @@ class Accessor {
           .hint = "loop over the tensor's own size, or use `hl.load` with `extra_mask`";
       return false;
     }
+    // Equal now: a call with other sizes is typed anew, and may broadcast or be an error there.
+    if (have && limit && *have == *limit && c_.assume_equal(last, size())) return true;
     const Sym holds = c_.canon(c_.syms.make(SymKind::Le, last, size()));
     if (!holds.is_const()) c_.require(holds, tensor().name, span_);
     return true;

@@ -76,6 +76,7 @@ Value scalar_binary(Checker& c, const Operator& op, const Value& a, const Value&
 Value sequence_binary(Checker& c, const std::string& op, const Value& a, const Value& b,
                       Span op_span) {
   if (op == "+" && a.is(ValueKind::Sequence) && b.is(ValueKind::Sequence)) {
+    if (!c.spend(static_cast<i64>(a.seq->items.size() + b.seq->items.size()), op_span)) return {};
     std::vector<Value> items = a.seq->items;
     items.insert(items.end(), b.seq->items.begin(), b.seq->items.end());
     return sequence_value(std::move(items), a.seq->is_list);
@@ -110,6 +111,7 @@ Value Checker::binary(const std::string& op, const Value& a, const Value& b, Spa
     return sequence_binary(*this, op, a, b, op_span);
   }
   if (a.is(ValueKind::String) && b.is(ValueKind::String) && op == "+") {
+    if (!spend(1 + static_cast<i64>(a.text.size() + b.text.size()) / 64, span)) return {};
     return string_value(a.text + b.text);
   }
   if (op == "|" && (a.is(ValueKind::Type) || a.is(ValueKind::Builtin) || a.is(ValueKind::Opaque))) {
@@ -198,7 +200,7 @@ Value sequence_equal(Checker& c, const Value& a, const Value& b, Span span, Span
     return scalar_value(c.syms.boolean(false));
   }
   Sym all = c.syms.boolean(true);
-  for (std::size_t i = 0; i < a.seq->items.size(); ++i) {
+  for (std::size_t i = 0; i < a.seq->items.size() && c.spend(1, span); ++i) {
     const Value part = c.compare("==", a.seq->items[i], b.seq->items[i], span, op_span);
     if (!part.scalar()) return {};
     all = c.syms.make(SymKind::And, all, part.sym);
@@ -411,7 +413,7 @@ Value sequence_subscript(Checker& c, const Value& object, const Value& index, Sp
       if (index.seq->items[1].none()) bounds[1] = -1;
     }
     std::vector<Value> items;
-    const i64 low = std::min(bounds[0], size), step = bounds[2];
+    const i64 low = std::min(bounds[0], size), step = std::clamp(bounds[2], -size - 1, size + 1);
     for (i64 i = low; step > 0 ? i < std::min(bounds[1], size) : i > bounds[1]; i += step) {
       if (i >= 0 && i < size) items.push_back(object.seq->items[static_cast<std::size_t>(i)]);
     }

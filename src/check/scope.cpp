@@ -79,6 +79,7 @@ void slots_of(const Env& env, const std::string& name, std::set<i32>& out) {
 // not change when the variables they read are assigned.
 Value own(Checker& c, const std::string& name, Value value, bool reuse) {
   Env& env = *c.frame().env;
+  if (!c.spend(1, value.span)) return value;
   if (value.array()) {
     VarId& slot = env.slots[name];
     if (!slot || !reuse) slot = c.new_var(name);
@@ -194,7 +195,7 @@ Value evaluate_binding(Checker& c, const std::string& name, ModuleBinding& bindi
   std::swap(device, c.device);
   Frame frame;
   frame.ast = &c.module_ast;
-  frame.env = std::make_shared<Env>();
+  frame.env = c.new_env();
   frame.name = "module";
   c.frames.push_back(std::move(frame));
   c.exec(binding.stmt);

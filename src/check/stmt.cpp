@@ -13,11 +13,14 @@ using syntax::StmtId;
 using syntax::StmtKind;
 
 Flow Checker::exec_block(const std::vector<StmtId>& body) {
+  if (!deeper(body.empty() ? Span() : ast()[body[0]].span)) return Flow::Next;
+  Flow flow = Flow::Next;
   for (StmtId id : body) {
-    const Flow flow = exec(id);
-    if (flow != Flow::Next || stopped_) return flow;
+    flow = exec(id);
+    if (flow != Flow::Next || stopped_) break;
   }
-  return Flow::Next;
+  --eval_depth;
+  return flow;
 }
 
 namespace {
@@ -209,7 +212,9 @@ void Checker::exec_aug_assign(const Stmt& stmt) {
   const Value before = eval(stmt.exprs[0]);
   const Value value = eval(stmt.exprs[1]);
   if (before.is(ValueKind::Sequence) && before.seq->is_list && stmt.text == "+") {
-    if (const auto items = iterate(value, "added to a list")) {
+    if (!may_change(before.seq->level, stmt.span)) return;
+    const auto items = iterate(value, "added to a list");
+    if (items && spend(static_cast<i64>(items->size()), stmt.span)) {
       before.seq->items.insert(before.seq->items.end(), items->begin(), items->end());
     }
     return;
@@ -355,7 +360,8 @@ Flow Checker::exec_while(const Stmt& stmt) {
     not_yet(stmt.head_span, "while");
     return Flow::Next;
   }
-  while (!stopped_ && spend(1, stmt.span)) {
+  i64 count = 0;
+  while (!stopped_ && iterate_once(count, stmt.head_span ? stmt.head_span : stmt.span)) {
     const std::optional<bool> taken = decide(eval(stmt.exprs[0]), "a loop");
     if (!taken || !*taken) break;
     const Flow flow = exec_block(stmt.body);
@@ -376,6 +382,7 @@ void Checker::store_subscript(syntax::ExprId target, Value value) {
       return store(object.tensor, index_items(index), value, nullptr, e.span);
     case ValueKind::Sequence:
       if (!object.seq->is_list) break;
+      if (!may_change(object.seq->level, e.span)) return;
       if (index.scalar()) {
         const std::optional<i64> at = constant(index.sym);
         const i64 size = static_cast<i64>(object.seq->items.size());
@@ -383,11 +390,14 @@ void Checker::store_subscript(syntax::ExprId target, Value value) {
           error(Kind::IndexRange, e.span, "index outside the list");
           return;
         }
+        if (!contained(object, value, e.span)) return;
+        if (device) value = hold(std::move(value), "item", true);
         object.seq->items[static_cast<std::size_t>(*at < 0 ? *at + size : *at)] = std::move(value);
         return;
       }
       break;
     case ValueKind::Dict:
+      if (!may_change(object.dict->level, e.span) || !contained(object, value, e.span)) return;
       for (auto& [key, item] : object.dict->items) {
         const Truth same = truth(compare("==", key, index, e.span, e.span));
         if (same.known && *same.known) {

@@ -96,7 +96,7 @@ struct Texpr {
   TexprId mask;                    // Load; has the load's shape
   Builtin builtin = Builtin::Neg;  // Apply, with the next five
   std::vector<TexprId> operands;   // elementwise: all of the promoted dtype, and of the result's
-                                  // shape or scalar
+                                   // shape or scalar
   std::vector<i64> dims;
   bool keep_dims = false;
   double real = 0;

@@ -50,10 +50,13 @@ struct Sequence {
   std::vector<Value> items;
   std::vector<std::string> fields;  // names of a named tuple's items, or none
   bool is_list = false;
+  i64 level =
+      0;  // loops and branches of device code around its making: deeper ones cannot change it
 };
 
 struct Dict {
   std::vector<std::pair<Value, Value>> items;
+  i64 level = 0;
 };
 
 // Variables of one call of a function, or of a module.
@@ -158,6 +161,9 @@ inline Value sequence_value(std::vector<Value> items, bool is_list = false,
   v.seq = std::make_shared<Sequence>(Sequence{std::move(items), {}, is_list});
   return v;
 }
+
+// How many containers stand around the innermost value; stops counting at `limit`.
+i64 depth_of(const Value& value, i64 limit);
 
 // A description for messages: "int 5", "list of 3", "host tensor", "function `f`".
 std::string_view kind_text(const Value& value);
