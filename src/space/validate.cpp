@@ -43,7 +43,11 @@ class Validator {
       diags_.error(Kind::ConfigSyntax, place_, "a config is an object of keys and values");
       return std::nullopt;
     }
-    for (const auto& [key, value] : given.items()) read(key, value);
+    for (const auto& [key, value] : given.items()) {
+      key_ = key;
+      read(key, value);
+    }
+    key_.clear();
     note_ignored();
     if (diags_.error_count() > errors) return std::nullopt;
     if (auto reason = space_.why_not(config_)) {
@@ -55,7 +59,16 @@ class Validator {
 
  private:
   diag::Diagnostic& error(Kind kind, std::string message) {
-    return diags_.error(kind, place_, std::move(message));
+    return diags_.error(kind, place_of_key(), std::move(message));
+  }
+
+  // Where the key being read stands in the text of the config, or all of that.
+  diag::Span place_of_key() const {
+    if (key_.empty() || !place_) return place_;
+    std::size_t at = diags_.sources().snippet(place_).find(key_);
+    if (at == std::string_view::npos) return place_;
+    u32 begin = place_.begin + static_cast<u32>(at);
+    return {place_.source, begin, begin + static_cast<u32>(key_.size())};
   }
 
   std::vector<i64> knobs_of(const std::string& key) const {
@@ -150,6 +163,7 @@ class Validator {
   const ConfigSpace& space_;
   diag::Diags& diags_;
   diag::Span place_;
+  std::string key_;  // that is being read
   std::vector<std::string> keys_;
   std::set<std::string> seen_;
   std::vector<std::string> ignored_;

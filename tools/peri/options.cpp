@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "driver/compile.h"
 #include "driver/version.h"
@@ -28,6 +29,8 @@ Exit status:
   4    --check found a difference
   130  interrupted (tune prints and keeps the best config so far)
 )";
+
+constexpr std::string_view kCommands[] = {"list", "run", "tune", "emit"};
 
 constexpr const char* kSpecs = R"(
 SPEC is one of
@@ -121,6 +124,35 @@ void add_commands(CLI::App& app, Options& options) {
   add_settings(*emit, options, {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
 }
 
+// What is wrong with the command line, as every other error is printed.
+void print_error(const Error& given, int argc, char** argv) {
+  std::string message = given.message.substr(0, given.message.find('\n'));
+  bool json = std::any_of(argv, argv + argc, [](std::string_view arg) { return arg == "--json"; });
+  if (json) {
+    nlohmann::ordered_json error = {
+        {"code", given.code}, {"message", message}, {"hint", given.hint}};
+    nlohmann::ordered_json out = {{"status", static_cast<int>(kUsage)}, {"error", error}};
+    fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  } else {
+    fmt::print(stderr, "error[{}]: {}\nhint: {}\n", given.code, message, given.hint);
+  }
+}
+
+int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  std::string first = argc > 1 ? argv[1] : "";
+  bool is_command = std::ranges::count(kCommands, first) > 0;
+  if (first.empty() || is_command || first[0] == '-') {
+    std::string help = is_command ? "peri " + first + " --help" : "peri --help";
+    print_error({"usage", error.what(), fmt::format("see `{}`", help)}, argc, argv);
+  } else {
+    print_error({"usage", fmt::format("there is no command `{}`", first),
+                 "the commands are list, run, tune and emit"},
+                argc, argv);
+  }
+  return kUsage;
+}
+
 }  // namespace
 
 std::string Options::file() const {
@@ -141,8 +173,7 @@ Parsed parse_command_line(int argc, char** argv) {
   app.footer(footer(false));
   auto settings = driver::settings_from_environment();
   if (!settings) {
-    fmt::print(stderr, "error[{}]: {}\nhint: {}\n", settings.error().code, settings.error().message,
-               settings.error().hint);
+    print_error(settings.error(), argc, argv);
     parsed.status = kUsage;
     return parsed;
   }
@@ -151,7 +182,7 @@ Parsed parse_command_line(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    parsed.status = app.exit(error) == 0 ? kDone : kUsage;
+    parsed.status = report_parse_error(app, error, argc, argv);
     return parsed;
   }
   parsed.options.command = app.get_subcommands()[0]->get_name();
