@@ -135,9 +135,7 @@ Expected<tune::Outcome> tune_kernel(Compilation& c, const Arguments& arguments,
   if (!outcome) return outcome;
   c.config = outcome->best;
   c.config_origin = "tuned";
-  TunedStore store(c.request);
-  auto stored = store.put(c.tuned_key, outcome->best, outcome->seconds);
-  if (!stored && c.request.warn) c.request.warn(stored.error());
+  (void)TunedStore(c.request).put(c.tuned_key, outcome->best, outcome->seconds);  // warns itself
   return outcome;
 }
 

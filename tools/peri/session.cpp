@@ -126,6 +126,7 @@ int Session::finish(const Expected<void>& done, Status status) {
   if (!done) status = status_of(done.error());
   bool has_error = !done && done.error().code != "diagnostics";
   if (!options_.json) {
+    std::fflush(stdout);  // results first
     if (!diags_.all().empty()) fmt::print(stderr, "{}", diag::render_text(diags_));
     if (has_error) print_error("error", done.error());
     return status;
