@@ -103,6 +103,13 @@ std::optional<Config> parse_json(diag::SourceId source, std::string_view text, d
         std::min<std::size_t>(failure.byte > 0 ? failure.byte - 1 : 0, text.size()));
     diags.error(Kind::ConfigSyntax, {source, at, at}, "the config is not valid JSON here");
     return std::nullopt;
+  } catch (const Config::exception&) {  // a number out of range, say
+    u32 size = static_cast<u32>(text.size());
+    diags
+        .error(Kind::ConfigSyntax, {source, 0, size},
+               "the config holds a value that JSON readers refuse")
+        .hint = "numbers must fit 64 bits";
+    return std::nullopt;
   }
 }
 
