@@ -1,0 +1,187 @@
+#include "driver/compile.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <set>
+
+#include "driver/arguments.h"
+#include "driver/tune.h"
+#include "driver/tuned_store.h"
+
+namespace peri::driver {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr const char* kText = R"(import torch
+import helion
+import helion.language as hl
+
+@helion.kernel()
+def double(x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    for tile in hl.tile(x.size()):
+        out[tile] = x[tile] * 2
+    return out
+
+@helion.kernel(config=helion.Config(block_sizes=[4]))
+def triple(x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    for tile in hl.tile(x.size(0)):
+        out[tile] = x[tile] * 3
+    return out
+)";
+
+class CompileTest : public testing::Test {
+ protected:
+  CompileTest() {
+    cache_ = std::filesystem::temp_directory_path() / fmt::format("peri-compile-test-{}", getpid());
+    set_up(c_, "double");
+  }
+  ~CompileTest() override { std::filesystem::remove_all(cache_); }
+
+  void set_up(Compilation& c, const std::string& kernel) {
+    arguments_ = {{"x", *parse_argument("x", "randn[100]", 0, diags_)}};
+    c.request.file = "k.py";
+    c.request.text = kText;
+    c.request.kernel = kernel;
+    c.request.args = specs_of(arguments_);
+    c.request.settings.cache_dir = cache_.string();
+  }
+
+  std::filesystem::path cache_;
+  diag::Sources sources_;
+  diag::Diags diags_{sources_};
+  Arguments arguments_;
+  Compilation c_{diags_};
+};
+
+TEST_F(CompileTest, PhasesRunOnceInOrder) {
+  std::vector<std::string_view> listed, ran;
+  for (const Phase& phase : phases()) listed.push_back(phase.name);
+  ASSERT_TRUE(compile(c_, "lower"));
+  EXPECT_FALSE(c_.executable);
+  ASSERT_TRUE(compile(c_));
+  for (const PhaseReport& report : c_.reports) {
+    ran.push_back(report.phase);
+    EXPECT_GE(report.seconds, 0);
+  }
+  EXPECT_EQ(ran, listed);
+  ASSERT_TRUE(c_.executable);
+  EXPECT_EQ(c_.config_origin, "default");
+}
+
+TEST_F(CompileTest, StopsAtErrors) {
+  c_.request.kernel = "nothing";
+  auto done = compile(c_);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, "diagnostics");
+  EXPECT_THAT(diag::render_text(diags_), HasSubstr("error[unknown-kernel]"));
+  EXPECT_FALSE(c_.typed);
+}
+
+TEST_F(CompileTest, EmitsEveryStage) {
+  for (std::string_view stage : stage_names()) {
+    Compilation c(diags_);
+    set_up(c, "double");
+    std::string name(stage);
+    if (name == "ir-after=PASS") name = "ir-after=canonicalize";
+    auto text = emit(c, name);
+    ASSERT_TRUE(text) << name;
+    EXPECT_GT(text->size(), 20u) << name;
+  }
+}
+
+TEST_F(CompileTest, IrAfterAPassIsOfThatPass) {
+  auto lowered = emit(c_, "ir-after=lower");
+  ASSERT_TRUE(lowered);
+  Compilation c(diags_);
+  set_up(c, "double");
+  c.request.settings.passes_off =
+      "canonicalize,eliminate_common_subexpressions,hoist_invariants,eliminate_dead_code";
+  auto untouched = emit(c, "ir");
+  ASSERT_TRUE(untouched);
+  EXPECT_EQ(*lowered, *untouched);
+}
+
+TEST_F(CompileTest, ConfigsComeFromFourPlaces) {
+  Compilation decorated(diags_);
+  set_up(decorated, "triple");
+  ASSERT_TRUE(compile(decorated));
+  EXPECT_EQ(decorated.config_origin, "decorator");
+  EXPECT_EQ(decorated.config["block_sizes"].dump(), "[4]");
+
+  tune::SessionOptions options;
+  options.budget = 0.2;
+  auto outcome = tune_kernel(c_, arguments_, options);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(c_.config_origin, "tuned");
+  Compilation again(diags_);
+  set_up(again, "double");
+  ASSERT_TRUE(compile(again));
+  EXPECT_EQ(again.config_origin, "tuned");
+  EXPECT_EQ(again.config, outcome->best);
+
+  Compilation given(diags_);
+  set_up(given, "double");
+  given.request.config = space::Config::parse(R"({"block_sizes": [7]})");
+  ASSERT_TRUE(compile(given));
+  EXPECT_EQ(given.config_origin, "given");
+  EXPECT_EQ(given.config["block_sizes"].dump(), "[7]");
+}
+
+TEST_F(CompileTest, TunedConfigsBelongToTheirArguments) {
+  ASSERT_TRUE(compile(c_, "space"));
+  Compilation other(diags_);
+  set_up(other, "double");
+  other.request.args["x"].sizes = {101};
+  ASSERT_TRUE(compile(other, "space"));
+  EXPECT_NE(c_.tuned_key, other.tuned_key);
+}
+
+TEST_F(CompileTest, ATunedConfigThatDoesNotFitIsNoConfig) {
+  ASSERT_TRUE(compile(c_, "space"));
+  ASSERT_TRUE(TunedStore(c_.request)
+                  .put(c_.tuned_key, space::Config::parse(R"({"block_sizes": [1, 2, 3]})"), 1));
+  ASSERT_TRUE(compile(c_));
+  EXPECT_EQ(c_.config_origin, "default");
+  EXPECT_FALSE(diags_.has_errors());
+}
+
+TEST_F(CompileTest, OtherTargetsCompileAndDoNotRun) {
+  c_.request.settings.cpu = "aarch64";
+  c_.request.settings.no_cache = true;
+  auto done = compile(c_);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, "cannot-run-here");
+}
+
+TEST(Settings, AreReadFromText) {
+  Settings settings;
+  EXPECT_TRUE(set_setting(settings, "threads", "4", "--threads"));
+  EXPECT_EQ(settings.threads, 4);
+  EXPECT_TRUE(set_setting(settings, "budget", "2.5", "--budget"));
+  EXPECT_TRUE(set_setting(settings, "no_cache", "1", "--no-cache"));
+  EXPECT_EQ(user_cache_folder(settings), "");
+  EXPECT_FALSE(set_setting(settings, "threads", "x", "--threads"));
+  EXPECT_FALSE(set_setting(settings, "threads", "-1", "--threads"));
+  EXPECT_FALSE(set_setting(settings, "no_cache", "maybe", "--no-cache"));
+}
+
+TEST(Settings, EachHasAnEnvironmentVariableAndADoc) {
+  std::set<std::string_view> variables;
+  for (const SettingRow& row : setting_rows()) {
+    EXPECT_TRUE(row.environment.starts_with("PERI_")) << row.field;
+    EXPECT_TRUE(variables.insert(row.environment).second) << row.field;
+    EXPECT_GT(row.doc.size(), 10u);
+  }
+}
+
+}  // namespace
+}  // namespace peri::driver
