@@ -119,6 +119,8 @@ class Checker {
   std::optional<i64> hint(Sym sym);
   void unify(Sym a, Sym b);  // from now on equal
   void unify_condition(Sym condition);
+  Sym replace_symbols(Sym sym);
+  bool solve(Sym sum, Sym value);
   Sym product(std::span<const Sym> factors);
   Sym divide(std::span<const Sym> factors, std::span<const Sym> divisors);  // cancels what it can
 

@@ -42,8 +42,9 @@ bool Checker::depends_on_config(Sym sym) {
   return found;
 }
 
-Sym Checker::canon(Sym sym) {
-  if (!sym || sym.is_const() || equal_.empty()) return sym;
+// With every symbol that equals something replaced by it.
+Sym Checker::replace_symbols(Sym sym) {
+  if (sym.is_const() || equal_.empty()) return sym;
   constexpr i64 kRounds = 8;  // chains of equalities are short, and cannot be cycles
   for (i64 round = 0; round < kRounds; ++round) {
     const Sym next = syms.substitute(sym, [&](SymbolId id) {
@@ -56,6 +57,15 @@ Sym Checker::canon(Sym sym) {
   return sym;
 }
 
+Sym Checker::canon(Sym sym) {
+  if (!sym) return sym;
+  sym = replace_symbols(sym);
+  for (const auto& [from, to] : equal_pairs_) {
+    if (sym == replace_symbols(from)) sym = replace_symbols(to);
+  }
+  return sym;
+}
+
 std::optional<i64> Checker::constant(Sym sym) { return sym ? canon(sym).as_int() : std::nullopt; }
 
 std::optional<i64> Checker::hint(Sym sym) {
@@ -64,15 +74,7 @@ std::optional<i64> Checker::hint(Sym sym) {
   return value->integer;
 }
 
-bool Checker::equal(Sym a, Sym b) {
-  a = canon(a);
-  b = canon(b);
-  if (a == b) return true;
-  return std::ranges::any_of(equal_pairs_, [&](const auto& pair) {
-    const Sym x = canon(pair.first), y = canon(pair.second);
-    return (x == a && y == b) || (x == b && y == a);
-  });
-}
+bool Checker::equal(Sym a, Sym b) { return canon(a) == canon(b); }
 
 void Checker::unify(Sym a, Sym b) {
   a = canon(a);
@@ -89,9 +91,25 @@ void Checker::unify(Sym a, Sym b) {
     equal_[a->symbol.index] = b;
   } else if (replaceable(b, a)) {
     equal_[b->symbol.index] = a;
-  } else {
-    equal_pairs_.emplace_back(a, b);
+  } else if (!solve(a, b) && !solve(b, a)) {
+    if (a.is_const()) std::swap(a, b);
+    equal_pairs_.emplace_back(a, b);  // `a` is written as `b` from now on
   }
+}
+
+// From `s - 32 == 32` to `s == 64`: sums of one symbol with a constant.
+bool Checker::solve(Sym sum, Sym value) {
+  if (!value.is_const() || (sum.kind() != SymKind::Add && sum.kind() != SymKind::Sub)) return false;
+  const Sym a = sum.operand(0), b = sum.operand(1);
+  const bool add = sum.kind() == SymKind::Add;
+  if (b.is_const()) {
+    unify(a, syms.make(add ? SymKind::Sub : SymKind::Add, value, b));
+  } else if (a.is_const()) {
+    unify(b, add ? syms.sub(value, a) : syms.sub(a, value));
+  } else {
+    return false;
+  }
+  return true;
 }
 
 void Checker::unify_condition(Sym condition) {

@@ -81,8 +81,21 @@ class DeviceReshape {
     if (!open) return true;
     std::vector<Sym> known = sizes(to_);
     known.erase(known.begin() + static_cast<i64>(*open));
-    to_[*open].size = c_.canon(c_.divide(sizes(from_), known));
+    Sym quotient = c_.canon(c_.divide(sizes(from_), known));
+    if (quotient.kind() == SymKind::FloorDiv && settle(quotient.operand(1))) {
+      quotient = c_.canon(c_.divide(sizes(from_), known));
+    }
+    to_[*open].size = quotient;
     return true;
+  }
+
+  // What is left to divide by is an extent of the operand, for the arguments at hand.
+  bool settle(Sym divisor) {
+    const std::optional<i64> wanted = c_.hint(divisor);
+    return std::ranges::any_of(from_, [&](const Dim& d) {
+      return !d.block && !d.size.is_const() && wanted && c_.hint(d.size) == wanted &&
+             c_.assume_equal(d.size, divisor);
+    });
   }
 
   Checker& c_;
@@ -297,6 +310,13 @@ Value clone(Checker& c, const Args& a) {
 }
 
 Value detach(Checker&, const Args& a) { return a[0]; }
+
+// copy_, fill_, zero_
+Value fill_in_place(Checker& c, const Args& a) {
+  if (!a[0].is(ValueKind::Tensor)) return bad_arg(c, a, 0, "a host tensor");
+  c.host_assign(a[0], a.values.size() > 1 ? a[1] : c.scalar_int(0), a.span);
+  return a[0];
+}
 
 Value narrow(Checker& c, const Args& a) {
   if (!a[0].is(ValueKind::Tensor) || c.device) return c.not_yet(a.span, "narrow on a device value");

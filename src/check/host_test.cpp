@@ -120,6 +120,23 @@ TEST(Host, Views) {
               AllOf(HasSubstr("f32[s0, s1] strides [s1, 1]"), Not(HasSubstr("copy"))));
 }
 
+TEST(Host, HalvesOfADimensionAreEqual) {
+  const std::string text =
+      "@helion.kernel\n"
+      "def k(x, c):\n"
+      "    half = hl.specialize(x.size(1)) // 2\n"
+      "    for t in hl.tile(x.size(0)):\n"
+      "        x[t, :half] = x[t, :half] * c[t, half:] + x[t, half:]\n";
+  EXPECT_THAT(check_text(text, {{"x", "f32[8,64]"}, {"c", "f32[8,64]"}}, true).typed,
+              AllOf(HasSubstr("arg c: f32[s0, 64]"), HasSubstr("guard 32 == s3 - 32")));
+}
+
+TEST(Host, TensorsAreFilledInPlace) {
+  EXPECT_THAT(host("x.zero_()\nx[0].fill_(2)\nx[1].copy_(x[0])", {{"x", "f32[4,6]"}}),
+              AllOf(HasSubstr("x[i0, i1] = expand(0.0)"), HasSubstr("x'1[i0'1] = expand(2.0)"),
+                    HasSubstr("x'2[i0'2] = x'4[i0'2]")));
+}
+
 TEST(Host, Broadcasting) {
   const ArgTexts args{{"x", "f32[4,6]"}, {"y", "f32[1,6]"}};
   EXPECT_THAT(host("a, b = torch.broadcast_tensors(x, y)", args, false, "b"),

@@ -99,6 +99,24 @@ Value tile_indices(Checker& c, const Value& v) {
   return c.attribute(v, "index", v.span, v.span);
 }
 
+// The indices of a tile, moved by a scalar, still name a tile of the axis in a subscript.
+void shift_indices(Checker& c, const std::string& op, const std::vector<Value>& operands,
+                   Value& result) {
+  const bool swapped = op == "+" && !operands[0].block;
+  const Value &indices = operands[swapped ? 1 : 0], &by = operands[swapped ? 0 : 1];
+  if (!indices.array() || !indices.block || c.type(indices).rank() != 1) return;
+  if (!by.scalar() && !(by.array() && c.type(by).is_scalar())) return;
+  Value shift = op == "-" ? c.unary("-", by, by.span) : by;
+  if (indices.shift) {
+    const Texpr& before = c.expr(indices.shift);
+    if (before.kind != TexprKind::Scalar || !shift.scalar()) return;
+    shift = scalar_value(c.syms.add(before.sym, shift.sym));
+  }
+  shift.span = by.span;
+  result.block = indices.block;
+  result.shift = c.as_expr(shift, Dtype::I64);
+}
+
 }  // namespace
 
 Value Checker::binary(const std::string& op, const Value& a, const Value& b, Span span,
@@ -126,14 +144,7 @@ Value Checker::binary(const std::string& op, const Value& a, const Value& b, Spa
   Value result = math_call(*this, operands, span, op, [&](std::vector<Value> values) {
     return elementwise(found->builtin, std::move(values), op_span, op);
   });
-  // Index arithmetic that keeps the shape of a tile's indices: remembered for subscripts.
-  if (result.array() && shifts && operands[0].block && is_number(operands[1])) {
-    const Value& shift = operands[1];
-    if (op == "+" && !operands[0].shift && (shift.scalar() || type(shift).is_scalar())) {
-      result.block = operands[0].block;
-      result.shift = as_expr(shift, Dtype::I64);
-    }
-  }
+  if (result.array() && (op == "+" || op == "-")) shift_indices(*this, op, operands, result);
   return result;
 }
 

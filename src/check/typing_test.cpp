@@ -126,6 +126,8 @@ TEST(Subscripts, KindsOfThem) {
       typed("b = hl.load(x, [tile_m + 1, tile_n], extra_mask=(tile_m.index < 63)[:, None])"),
       HasSubstr("x[tile_m + 1, tile_n] where expand(unsqueeze(lt(tile_m.index, 63), dims=1))"
                 ":bool[tile_m, tile_n]"));
+  EXPECT_THAT(typed("i = 2 + tile_m.index - 1\nb = hl.load(x, [i, tile_n], extra_mask=a > 0)"),
+              HasSubstr("= x[tile_m + 1, tile_n] where"));
   EXPECT_THAT(typed("b = x[tile_m.begin:tile_m.end, tile_n]"), HasSubstr("= x[tile_m, tile_n]"));
   EXPECT_THAT(typed("i = tile_m.begin + 0\nb = x[i:i + 4, tile_n]"),
               HasSubstr("b: f32[4, tile_n] = x[i:+4, tile_n]"));
