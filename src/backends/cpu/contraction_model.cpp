@@ -66,9 +66,12 @@ class Model {
 
   ContractionPlan streaming() const {
     ContractionPlan plan;
-    plan.mr = m_ <= 4 ? m_ : 8;
-    plan.nr_vectors = m_ == 1 ? 8 : m_ <= 4 ? 2 : 1;
-    plan.kc = m_ <= 4 ? 8 : 128;
+    const bool few = m_ <= 4;
+    plan.mr = few ? m_ : target_.vector_registers / 4;
+    const i64 line_vectors = 64 / target_.vector_bytes;  // in a cache line
+    plan.nr_vectors = m_ == 1 ? 8 : few ? 2 * line_vectors : line_vectors;
+    while (!contraction::fits_registers(plan.mr, plan.nr_vectors, target_)) plan.nr_vectors /= 2;
+    plan.kc = few ? 8 : 128;
     plan.k_unroll = 8;
     return plan;
   }
@@ -117,6 +120,11 @@ class Model {
       return;
     }
     plan.mc = std::max<i64>(2 * plan.mr, target_.l2 * 3 / 8 / (depth * a_unit));
+    if (!plan.pack_b) {
+      // A block of B stays in L2 while the rows of A pass by it, each read once per block.
+      plan.nc = 16 * lanes_;
+      plan.columns_outer = false;
+    }
     // A packed again for every block of B would cost more than B's distance.
     if (plan.pack_b && !plan.pack_a) plan.nc = 32 * lanes_;
     plan.prefetch_a = !plan.pack_a && shape_.a_stride_k == 1;
@@ -188,7 +196,7 @@ class Model {
     const double element = target_.vector_bytes == 64 ? 0.5 : 1;
     const double loads = element * static_cast<double>(rows) + 1.5 * static_cast<double>(vectors);
     constexpr double kLatency = 8;  // multiply-adds in flight
-    const double step = std::max({sums, loads, kLatency}) + 0.1 * loads;
+    const double step = std::max({sums, loads, kLatency}) + 0.15 * loads;
     return static_cast<double>(k_) * step + 2 * sums + 8;
   }
 
