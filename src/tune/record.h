@@ -1,0 +1,116 @@
+// A tuning record: everything a tuning run saw, so that its result can be judged, repeated and
+// moved to other machines.
+//
+// Data only: what is loaded is checked against the schema (docs/reference/record.md) and never
+// executed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/expected.h"
+#include "space/config.h"
+#include "tune/strategy.h"
+
+namespace peri::tune {
+
+constexpr i64 kRecordSchema = 1;
+
+// What became of a config.
+enum class Status : u8 {
+  Ok,
+  CompileError,  // the compiler refused it, or failed
+  WrongResult,   // results differ from the reference
+  Crashed,       // the worker died: a signal, an abort, an exit
+  Hung,          // no answer within the time limit
+  Skipped,       // failed in an earlier run for the same kernel and compiler
+};
+std::string_view status_name(Status status);  // "ok", "compile-error", ...
+std::optional<Status> parse_status(std::string_view name);
+
+// One config that a run tried, in order; number 0 is the default config.
+struct Trial {
+  Config config;
+  Status status = Status::Ok;
+  std::string reason;           // of a failure: "SIGSEGV", "largest error 0.3 of 1e-05 allowed"
+  std::string origin;           // "default", "random", "cost model", "seed", "neighbour", ...
+  i64 generation = 0;
+  double at = 0;                // seconds since the run began
+  double compile_seconds = 0;
+  double seconds = kFailed;     // of a call, on the scale of the default's
+  double low = kFailed, high = kFailed;  // confidence interval of `seconds`
+  double predicted = 0;         // seconds by the cost model; 0: it says nothing
+  std::vector<double> samples;  // seconds of its calls, as the clock gave them
+};
+
+// A config of the final round: all are timed in turns.
+struct Finalist {
+  i64 trial = 0;
+  double seconds = 0;           // median
+  double low = 0, high = 0;     // confidence interval of the median
+  std::vector<double> samples;
+};
+
+// Proof that the winner computes the right thing.
+struct Accuracy {
+  double error = 0, allowed = 0;  // where error / allowed is largest
+  i64 compared = 0;               // elements
+  i64 cells = 0, cells_run = 0;   // grid cells that the reference ran
+  std::string text;
+};
+
+// What a call must move and compute at least, and what this machine can do: the roofline.
+struct Roofline {
+  double bytes = 0, flops = 0;         // of a call: every operand once
+  double bytes_per_second = 0;         // of the machine, measured before the run; 0: unknown
+  double flops_per_second = 0;
+  double seconds() const;              // lower bound by these; 0: unknown
+  std::string_view limiter() const;    // "bytes", "flops" or "latency"
+};
+
+struct Record {
+  i64 schema = kRecordSchema;
+  std::string key;             // of the tuned config in the cache
+  std::string kernel;          // its name
+  std::string kernel_hash;     // of its text
+  std::string structure_hash;  // of its config space: records with the same one fit as seeds
+  std::string specialization;  // readable: "x: f32[1024, 512], ..."
+  std::vector<std::string> sizes;  // named sizes of a dynamic kernel: "m=1024"; empty: static
+  std::string target;          // "znver4"
+  std::string machine;         // as DeviceInfo::describe()
+  std::string fingerprint;     // of the machine
+  std::string compiler;        // version of Perihelion and of its code generator
+
+  std::string strategy;        // "auto"
+  std::string effort;          // "quick"
+  i64 seed = 0;
+  double budget = 0;           // seconds; 0: none was given
+  std::string cache_mode;      // "warm" or "cold"
+  double confidence = 0.95;    // of all intervals here
+  bool static_shapes = true;
+  std::string started;         // "2026-11-25T06:01:25Z"
+  double elapsed = 0, compile_time = 0, timing_time = 0;  // seconds
+  bool interrupted = false;
+  std::string stopped;         // why the search ended: "budget", "no gain expected", ...
+  i64 drifts = 0;              // timings repeated because the machine's speed changed
+  double noise = 0;            // relative, of the incumbent's own timings
+
+  std::vector<Trial> trials;
+  std::vector<Finalist> finalists;
+  i64 winner = 0;              // index of trials
+  i64 runner_up = -1;          // -1: there is none
+  bool tie = false;            // winner and runner-up are within the noise
+  Accuracy accuracy;
+  Roofline roofline;
+};
+
+// JSON, one object; the same record gives the same text.
+std::string print_record(const Record& record);
+
+// Fails with `bad-record` (what is wrong, and where) on anything that is no complete record of a
+// schema that this version knows.
+Expected<Record> parse_record(std::string_view text);
+
+}  // namespace peri::tune
