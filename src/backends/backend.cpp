@@ -2,17 +2,92 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "backends/cpu/cpu_backend.h"
 
 namespace peri::backends {
 
-Expected<std::shared_ptr<Backend>> find_backend(std::string_view device, std::string_view level) {
-  if (device != "cpu") {
-    return fail("unknown-device", fmt::format("there is no device `{}`", device), "devices: cpu");
+namespace {
+
+struct Row {
+  std::string_view device;
+  std::vector<std::string_view> stages;
+  std::string_view eject;  // kind of source file it ejects; "": none
+  Expected<std::shared_ptr<Backend>> (*make)(const TargetRequest& request);
+};
+
+// The registry: one line a backend.
+const std::vector<Row>& rows() {
+  static const std::vector<Row> kRows = {
+      {"cpu", {"llvm", "asm"}, "", cpu::make_backend},
+  };
+  return kRows;
+}
+
+const Row* find_row(std::string_view device) {
+  auto row = std::ranges::find(rows(), device, &Row::device);
+  return row == rows().end() ? nullptr : &*row;
+}
+
+}  // namespace
+
+Expected<std::string> Backend::eject(const lower::Lowered&, const space::Config&) const {
+  return fail("cannot-eject", fmt::format("there is no source form for {}", capabilities().target));
+}
+
+DeviceName parse_device(std::string_view text) {
+  DeviceName name;
+  std::size_t colon = text.find(':');
+  name.device = text.substr(0, colon);
+  if (colon == std::string_view::npos) return name;
+  std::string rest(text.substr(colon + 1));
+  bool number = !rest.empty() && rest.size() < 4 &&
+                std::ranges::all_of(rest, [](char c) { return c >= '0' && c <= '9'; });
+  if (number) {
+    name.index = std::stoi(rest);
+  } else {
+    name.target = rest;
   }
-  auto target = cpu::target_for(level);
-  if (!target) return std::unexpected(target.error());
-  return std::make_shared<cpu::CpuBackend>(std::move(*target));
+  return name;
+}
+
+std::vector<std::string_view> stages() {
+  std::vector<std::string_view> all;
+  for (const Row& row : rows()) {
+    for (std::string_view stage : row.stages) {
+      if (std::ranges::count(all, stage) == 0) all.push_back(stage);
+    }
+  }
+  return all;
+}
+
+bool has_stage(std::string_view device, std::string_view stage) {
+  const Row* row = find_row(device);
+  return row != nullptr && std::ranges::count(row->stages, stage) > 0;
+}
+
+std::string_view eject_device(std::string_view kind) {
+  auto row = std::ranges::find(rows(), kind, &Row::eject);
+  return row == rows().end() || kind.empty() ? "" : row->device;
+}
+
+std::vector<std::string_view> eject_kinds() {
+  std::vector<std::string_view> kinds;
+  for (const Row& row : rows()) {
+    if (!row.eject.empty()) kinds.push_back(row.eject);
+  }
+  return kinds;
+}
+
+Expected<std::shared_ptr<Backend>> find_backend(const TargetRequest& request) {
+  if (const Row* row = find_row(request.device)) return row->make(request);
+  std::string devices;
+  for (const Row& row : rows()) {
+    devices += fmt::format("{}{}", devices.empty() ? "" : ", ", row.device);
+  }
+  return fail("unknown-device", fmt::format("there is no device `{}`", request.device),
+              "devices: " + devices);
 }
 
 }  // namespace peri::backends

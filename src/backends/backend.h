@@ -5,60 +5,36 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "backends/artifact.h"
 #include "base/expected.h"
 #include "ir/ir.h"
+#include "lower/lower.h"
 #include "space/capabilities.h"
 #include "space/config.h"
 
 namespace peri::backends {
 
-// One argument of compiled code, by position: a tensor's first element or a host scalar.
-union Argument {
-  void* pointer;
-  i64 integer;  // Int and Bool scalars
-  double real;  // Float scalars
-};
-
-// Runs cells [begin, end) of a root's grid. `scratch` is 64-byte aligned, private to the thread.
-using CellFunction = void (*)(const Argument* arguments, i64 begin, i64 end, std::byte* scratch);
-
-// A root in machine code: its arguments are the kernel's `tensors` in order, then `scalars`.
-struct RootCode {
-  CellFunction run = nullptr;
-  std::vector<Sym> scalars;  // evaluated once a call
-  Sym cells;                 // number of grid cells
-  Sym scratch_bytes;         // per thread
-  i64 max_threads = 1;       // what the config asks for; 0: all
-  bool dynamic_schedule = false;
-};
-
-// What a backend makes of a plan. `code` owns the machine code that `roots` point into; where the
-// target cannot run here it is null, and so are the functions.
-struct Artifact {
-  std::shared_ptr<void> code;
-  std::vector<RootCode> roots;
-};
-
 struct CompileOptions {
-  bool keep_llvm = false;      // fill `llvm` (text before code generation)
-  bool keep_assembly = false;  // fill `assembly`
+  std::string keep;  // fill `Compiled::text`: one of the backend's stages
+  // Code may rely on 16-byte alignment of tensors; Launch says of which.
+  bool assume_aligned = true;
 };
 
 struct Compiled {
   Artifact artifact;
-  std::string plan;  // printed
-  std::string llvm;
-  std::string assembly;
+  std::string text;  // of the stage that was to be kept
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const space::Capabilities& capabilities() const = 0;
+  // The host executes what compile() makes, without a device of its own.
   virtual bool can_run_here() const = 0;
   // The config to use without tuning, complete (every knob of the space has a value), from a cost
   // model. `hints` of the kernel's symbols stand for sizes that are not constant.
@@ -66,12 +42,42 @@ class Backend {
   // Text of `--stage plan`.
   virtual std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const = 0;
   // Plans and emits. Thread-safe. The config must be of the kernel's space (complete and legal).
+  // With `keep` set to a stage before machine code, the artifact may be empty.
   virtual Expected<Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                      const CompileOptions& options) const = 0;
+  // A source file that needs nothing of this project, with the kernel under one config and its host
+  // program; fails with `cannot-eject` where the backend has no such form.
+  virtual Expected<std::string> eject(const lower::Lowered& lowered,
+                                      const space::Config& config) const;
 };
 
-// The backend of a device ("cpu") at a level ("host", "x86-64-v3", ...); an error lists what there
-// is.
-Expected<std::shared_ptr<Backend>> find_backend(std::string_view device, std::string_view level);
+// Which backend, for what.
+struct TargetRequest {
+  std::string device = "cpu";
+  std::string target;     // of the device; "": of the one that is there
+  std::string cpu_level;  // "host", "x86-64-v3", ...
+  std::string python;     // interpreter for toolchains that need one
+};
+
+// A device as users name it: DEVICE, DEVICE:1 (the second one), or DEVICE:TARGET for a target that
+// need not be here.
+struct DeviceName {
+  std::string device;
+  i64 index = 0;
+  std::string target;
+};
+DeviceName parse_device(std::string_view text);
+
+// Stages of `emit` that some backend prints, in the registry's order.
+std::vector<std::string_view> stages();
+// Whether the device's backend prints this stage.
+bool has_stage(std::string_view device, std::string_view stage);
+
+// The device whose backend writes source files of this kind, "" if none does, and the kinds.
+std::string_view eject_device(std::string_view kind);
+std::vector<std::string_view> eject_kinds();
+
+// An error lists what devices or targets there are.
+Expected<std::shared_ptr<Backend>> find_backend(const TargetRequest& request);
 
 }  // namespace peri::backends

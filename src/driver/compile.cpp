@@ -75,7 +75,9 @@ Expected<void> select(Compilation& c) {
 }
 
 Expected<void> target(Compilation& c) {
-  auto backend = backends::find_backend(c.request.device, c.request.settings.cpu);
+  backends::DeviceName name = backends::parse_device(c.request.device);
+  auto backend = backends::find_backend(
+      {name.device, name.target, c.request.settings.cpu, c.request.settings.python});
   if (!backend) return std::unexpected(backend.error());
   c.backend = std::move(*backend);
   return {};
@@ -166,9 +168,10 @@ Expected<void> generate_code(Compilation& c) {
 
 Expected<void> load_code(Compilation& c) {
   if (!c.backend->can_run_here()) {
-    return fail("cannot-run-here",
-                fmt::format("this CPU cannot run code for {}", c.backend->capabilities().target),
-                "emit works for every target; run needs one that this CPU has");
+    return fail(
+        "cannot-run-here",
+        fmt::format("this machine cannot run code for {}", c.backend->capabilities().target),
+        "emit works for every target; run needs one that this machine has");
   }
   c.executable = load(c, c.config, c.code.artifact);
   return {};
@@ -219,11 +222,27 @@ std::shared_ptr<const runtime::Executable> load(const Compilation& c, const spac
       c.lowered, space::config_values(c.lowered->kernel, config), std::move(artifact));
 }
 
-std::span<const std::string_view> stage_names() {
-  static constexpr std::string_view kNames[] = {"ast",   "typed", "host", "ir", "ir-after=PASS",
-                                                "space", "plan",  "llvm", "asm"};
-  return kNames;
+std::vector<std::string_view> stage_names() {
+  std::vector<std::string_view> names = {"ast",           "typed", "host", "ir",
+                                         "ir-after=PASS", "space", "plan"};
+  for (std::string_view stage : backends::stages()) names.push_back(stage);
+  return names;
 }
+
+namespace {
+
+// Names the stages that the device at hand has none of.
+std::unexpected<Error> unknown_stage(const Compilation& c, const std::string& stage) {
+  std::vector<std::string_view> names = stage_names();
+  std::string hint = fmt::format("the stages are {}", fmt::join(names, ", "));
+  if (std::ranges::count(names, stage) == 0) {
+    return fail("unknown-stage", fmt::format("there is no stage `{}`", stage), hint);
+  }
+  return fail("unknown-stage",
+              fmt::format("device `{}` has no stage `{}`", c.request.device, stage), hint);
+}
+
+}  // namespace
 
 Expected<std::string> emit(Compilation& c, const std::string& stage) {
   struct Row {
@@ -239,19 +258,20 @@ Expected<std::string> emit(Compilation& c, const std::string& stage) {
       {"space", "space", [](const Compilation& c) { return c.space.print(); }},
       {"plan", "config",
        [](const Compilation& c) { return c.backend->print_plan(c.lowered->kernel, c.config); }},
-      {"llvm", "generate", [](const Compilation& c) { return c.code.llvm; }},
-      {"asm", "generate", [](const Compilation& c) { return c.code.assembly; }},
   };
   std::string name = stage.substr(0, stage.find('='));
   if (name != stage) c.request.after_pass = stage.substr(name.size() + 1);
-  c.request.code = {.keep_llvm = name == "llvm", .keep_assembly = name == "asm"};
   for (const Row& row : kRows) {
     if (row.stage != name || (name == "ir-after") == c.request.after_pass.empty()) continue;
     if (auto done = compile(c, row.phase); !done) return std::unexpected(done.error());
     return row.text(c);
   }
-  return fail("unknown-stage", fmt::format("there is no stage `{}`", stage),
-              fmt::format("the stages are {}", fmt::join(stage_names(), ", ")));
+  if (!backends::has_stage(backends::parse_device(c.request.device).device, stage)) {
+    return unknown_stage(c, stage);
+  }
+  c.request.code.keep = stage;
+  if (auto done = compile(c, "generate"); !done) return std::unexpected(done.error());
+  return c.code.text;
 }
 
 }  // namespace peri::driver

@@ -94,8 +94,9 @@ Expected<backends::Compiled> generate(const Compilation& c, const space::Config&
 std::shared_ptr<const runtime::Executable> load(const Compilation& c, const space::Config& config,
                                                 backends::Artifact artifact);
 
-// What `peri emit --stage` prints: ast, typed, host, ir, ir-after=PASS, space, plan, llvm, asm.
-std::span<const std::string_view> stage_names();
+// What `peri emit --stage` prints: ast, typed, host, ir, ir-after=PASS, space, plan, and the stages
+// of the backends.
+std::vector<std::string_view> stage_names();
 Expected<std::string> emit(Compilation& c, const std::string& stage);
 
 }  // namespace peri::driver

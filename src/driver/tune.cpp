@@ -118,8 +118,8 @@ Expected<tune::Outcome> tune_kernel(Compilation& c, const Arguments& arguments,
   if (auto done = compile(c, "space"); !done) return std::unexpected(done.error());
   c.config = c.default_config;
   if (!c.backend->can_run_here()) {
-    return fail("cannot-run-here",
-                fmt::format("this CPU cannot run code for {}", c.backend->capabilities().target));
+    return fail("cannot-run-here", fmt::format("this machine cannot run code for {}",
+                                               c.backend->capabilities().target));
   }
   auto strategy = strategy_of(c);
   if (!strategy) return std::unexpected(strategy.error());

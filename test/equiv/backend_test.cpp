@@ -19,7 +19,7 @@ ir::Kernel parse(const std::string& text) {
 void expect_equal(const std::string& text) {
   ir::Kernel kernel = parse(text);
   for (const char* level : {"host", "x86-64-v2", "x86-64-v3", "x86-64-v4"}) {
-    auto backend = backends::find_backend("cpu", level);
+    auto backend = backends::find_backend({.cpu_level = level});
     ASSERT_TRUE(backend);
     if (!(*backend)->can_run_here()) continue;
     space::Config config = (*backend)->default_config(kernel);
@@ -102,7 +102,7 @@ TEST(Backend, Matmul) {
 }
 
 TEST(Backend, RandomKernels) {
-  auto backend = backends::find_backend("cpu", "host");
+  auto backend = backends::find_backend({});
   ASSERT_TRUE(backend);
   for (u64 seed = 0; seed < 150; ++seed) {
     ir::Kernel kernel = ir::random_kernel(seed);

@@ -103,14 +103,15 @@ void add_commands(CLI::App& app, Options& options) {
   run->add_flag("--time", options.time, "repeat the call and print the median time and its spread");
   add_json(*run, options);
   add_settings(*run, options,
-               {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off", "check_budget"});
+               {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off",
+                "check_budget"});
 
   CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");
   add_kernel(*tune, options);
   add_json(*tune, options);
-  add_settings(
-      *tune, options,
-      {"cpu", "threads", "seed", "budget", "strategy", "cache_dir", "no_cache", "passes_off"});
+  add_settings(*tune, options,
+               {"device", "cpu", "python", "threads", "seed", "budget", "strategy", "cache_dir",
+                "no_cache", "passes_off"});
 
   CLI::App* emit = app.add_subcommand("emit", "Print what a phase makes of a kernel");
   add_kernel(*emit, options);
@@ -121,7 +122,9 @@ void add_commands(CLI::App& app, Options& options) {
       ->type_name("STAGE")
       ->required();
   add_json(*emit, options);
-  add_settings(*emit, options, {"cpu", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
+  add_settings(
+      *emit, options,
+      {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
 }
 
 // What is wrong with the command line, as every other error is printed.

@@ -53,6 +53,7 @@ Session::Session(const Options& options) : options_(options) {
   request.file = options.command == "list" ? options.target : options.file();
   request.kernel = options.kernel();
   request.settings = options.settings;
+  request.device = options.settings.device;
   request.warn = [this](const Error& error) {
     if (options_.json) {
       json_["warnings"].push_back(json_of(error));

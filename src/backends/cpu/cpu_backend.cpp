@@ -120,11 +120,11 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
   llvm::raw_string_ostream out(faults);
   BUG_IF(llvm::verifyModule(module, &out), "malformed LLVM IR: {}\n{}", faults, text_of(module));
 #endif
-  if (options.keep_llvm) result.llvm = text_of(module);
-  if (options.keep_assembly) {
+  if (options.keep == "llvm") result.text = text_of(module);
+  if (options.keep == "asm") {
     auto text = emit_assembly(module, target_);
     if (!text) return std::unexpected(text.error());
-    result.assembly = std::move(*text);
+    result.text = std::move(*text);
     if (!target_.is_host_runnable) return result;
   }
   if (!target_.is_host_runnable) return result;
@@ -136,6 +136,16 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
   }
   result.artifact.code = std::make_shared<Code>(std::move(*code));
   return result;
+}
+
+Expected<std::shared_ptr<backends::Backend>> make_backend(const backends::TargetRequest& request) {
+  if (!request.target.empty()) {
+    return fail("unknown-target", fmt::format("`cpu:{}` is no device", request.target),
+                "name the level with --cpu: host, x86-64-v3, ...");
+  }
+  auto target = target_for(request.cpu_level.empty() ? "host" : request.cpu_level);
+  if (!target) return std::unexpected(target.error());
+  return std::make_shared<CpuBackend>(std::move(*target));
 }
 
 }  // namespace peri::cpu

@@ -22,4 +22,7 @@ class CpuBackend : public backends::Backend {
   space::Capabilities capabilities_;
 };
 
+// The registry's constructor: for `request.cpu_level`.
+Expected<std::shared_ptr<backends::Backend>> make_backend(const backends::TargetRequest& request);
+
 }  // namespace peri::cpu
