@@ -76,7 +76,9 @@ struct Record {
   std::string kernel;          // its name
   std::string kernel_hash;     // of its text
   std::string structure_hash;  // of its config space: records with the same one fit as seeds
-  std::string specialization;  // readable: "x: f32[1024, 512], ..."
+  std::string specialization;  // as check::specialization_key: "static x=f32[1024:512,512:1]"
+  std::string file;            // of the kernel, as it was given
+  std::vector<std::string> arguments;  // of the tuned call, "NAME=SPEC": enough to repeat it
   std::vector<std::string> sizes;  // named sizes of a dynamic kernel: "m=1024"; empty: static
   std::string target;          // "znver4"
   std::string machine;         // as DeviceInfo::describe()
@@ -106,11 +108,17 @@ struct Record {
   Roofline roofline;
 };
 
-// JSON, one object; the same record gives the same text.
+// JSON, one object; the same record gives the same text. An infinite time is written as null.
 std::string print_record(const Record& record);
 
-// Fails with `bad-record` (what is wrong, and where) on anything that is no complete record of a
-// schema that this version knows.
+// Fails with `bad-record` (where, as a JSON path, and what was expected) on anything that is no
+// complete record of a schema that this version knows. print(parse(text)) parses to the same
+// record.
 Expected<Record> parse_record(std::string_view text);
+Expected<Record> read_record(const Config& json);  // text that has been parsed already
+Config json_of(const Record& record);
+
+// The JSON Schema of records: docs/reference/record.schema.json is its text.
+Config record_schema();
 
 }  // namespace peri::tune
