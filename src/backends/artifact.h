@@ -24,6 +24,15 @@ union Argument {
   double real;  // Float scalars
 };
 
+// What compiled code leaves at the start of its scratch when an access is out of range: it returns
+// at once, and what it wrote is worthless.
+struct AccessFault {
+  i64 tensor = -1;  // of the kernel; -1: none
+  i64 dim = 0;
+  i64 index = 0;
+  i64 size = 0;
+};
+
 // Runs cells [begin, end) of a root's grid. `scratch` is 64-byte aligned, private to the thread.
 using CellFunction = void (*)(const Argument* arguments, i64 begin, i64 end, std::byte* scratch);
 
@@ -36,6 +45,7 @@ struct RootCode {
   Sym scratch_bytes;         // per thread
   i64 max_threads = 1;       // what the config asks for; 0: all
   bool dynamic_schedule = false;
+  bool checks_accesses = false;  // `scratch` holds an AccessFault, which the caller sets to none
 };
 
 // A tensor as a device's copy engine describes it to itself: sizes and strides are the tensor's,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/bug.h"
+#include "ir/access_error.h"
 
 namespace peri::interp {
 
@@ -122,10 +123,8 @@ class Positions {
   }
 
   std::unexpected<Error> out_of_range(Fault fault) const {
-    return fail("index-out-of-range",
-                fmt::format("index {} is out of range for dimension {} of `{}`, of size {}",
-                            fault.index, fault.dim, access_.name, access_.view->sizes[fault.dim]),
-                "mask the access, or tile over the tensor's own size");
+    return ir::index_out_of_range(access_.name, fault.dim, fault.index,
+                                  access_.view->sizes[fault.dim]);
   }
 
   const Access& access_;

@@ -72,13 +72,20 @@ class Finisher {
       for (ValueId operand : kernel_[node.op].operands) {
         inline_.for_each_load(operand, plan_.axes.of(operand), [&](OpId load, const auto& axes) {
           bool whole = std::count(axes.begin(), axes.end(), row.axis) == 1 &&
-                       std::count(axes.begin(), axes.end(), to.axis) == 1;
+                       std::count(axes.begin(), axes.end(), to.axis) == 1 && !gathers(load);
           if (whole && std::ranges::find(to.prefetches, load) == to.prefetches.end()) {
             to.prefetches.push_back(load);
           }
         });
       }
     }
+  }
+
+  // Its index tile would be read one row further, where it may end.
+  bool gathers(OpId load) const {
+    return std::ranges::any_of(kernel_[load].attrs.indices, [](const ir::Index& index) {
+      return index.kind == ir::Index::Kind::Gather;
+    });
   }
 
   i64 pass_weight(const Node& pass) const {

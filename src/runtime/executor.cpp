@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <mutex>
+#include <new>
 
 #include "base/bug.h"
 #include "base/thread_pool.h"
+#include "ir/access_error.h"
 #include "types/sym_ops.h"
 
 namespace peri::runtime {
@@ -35,24 +38,45 @@ CallFrame& thread_frame() {
   return frame;
 }
 
-Expected<void> run_cells(const backends::RootCode& code, i64 cells, i64 scratch_bytes,
-                         const CallFrame& frame) {
+// The fault of the first cells that had one.
+class FirstFault {
+ public:
+  void note(i64 begin, const backends::AccessFault& fault) {
+    std::lock_guard lock(mutex_);
+    if (fault_.tensor >= 0 && begin_ <= begin) return;
+    begin_ = begin;
+    fault_ = fault;
+  }
+  const backends::AccessFault& get() const { return fault_; }
+
+ private:
+  std::mutex mutex_;
+  i64 begin_ = 0;
+  backends::AccessFault fault_;
+};
+
+Expected<backends::AccessFault> run_cells(const backends::RootCode& code, i64 cells,
+                                          i64 scratch_bytes, const CallFrame& frame) {
   i64 threads = code.max_threads;
   if (threads == 0 || (frame.max_threads > 0 && frame.max_threads < threads)) {
     threads = frame.max_threads;
   }
   std::atomic<bool> out_of_memory = false;
+  FirstFault first;
   auto body = [&](i64 begin, i64 end, i64) {
     std::byte* scratch = thread_scratch(scratch_bytes);
     if (scratch_bytes > 0 && scratch == nullptr) {
       out_of_memory.store(true, std::memory_order_relaxed);
-    } else {
-      code.run(frame.arguments.data(), begin, end, scratch);
+      return;
     }
+    if (!code.checks_accesses) return code.run(frame.arguments.data(), begin, end, scratch);
+    auto* fault = new (scratch) backends::AccessFault;
+    code.run(frame.arguments.data(), begin, end, scratch);
+    if (fault->tensor >= 0) first.note(begin, *fault);
   };
   ThreadPool::global().run(cells, threads, body,
                            code.dynamic_schedule ? Schedule::Dynamic : Schedule::Static);
-  if (!out_of_memory) return {};
+  if (!out_of_memory) return first.get();
   return fail("out-of-memory",
               fmt::format("no {} bytes of scratch memory for a thread", scratch_bytes));
 }
@@ -239,7 +263,11 @@ Expected<void> Executable::launch(i64 index, CallFrame& frame) const {
   auto cells = evaluate_integer(frame.scalars[root.cells.index]);
   auto scratch = evaluate_integer(frame.scalars[root.scratch_bytes.index]);
   if (!cells || !scratch) return std::unexpected(cells ? scratch.error() : cells.error());
-  return run_cells(code, *cells, *scratch, frame);
+  auto fault = run_cells(code, *cells, *scratch, frame);
+  if (!fault) return std::unexpected(fault.error());
+  if (fault->tensor < 0) return {};
+  return ir::index_out_of_range(lowered_->kernel.tensors[fault->tensor].name, fault->dim,
+                                fault->index, fault->size);
 }
 
 Expected<void> Executable::copy(const HostOp& op, const CallFrame& frame) const {

@@ -41,8 +41,9 @@ class Executable {
 
   // `leaves` are the host program's, in its order, of the dtypes and (with static shapes) sizes it
   // was made for; the caller asks accepts() first where shapes are dynamic. `max_threads` 0: as
-  // many as the config asks for. Fails with `assertion-failed` (a Check), `out-of-memory` and
-  // `bad-host-scalar` (division by zero, a negative size).
+  // many as the config asks for. Fails with `assertion-failed` (a Check), `out-of-memory`,
+  // `bad-host-scalar` (division by zero, a negative size) and `index-out-of-range` (device code
+  // read or wrote outside of a tensor: the tensors that it writes hold anything then).
   Expected<Result> call(std::span<const Leaf> leaves, i64 max_threads = 0) const;
 
   const lower::Lowered& lowered() const { return *lowered_; }

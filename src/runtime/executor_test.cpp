@@ -123,6 +123,36 @@ TEST_F(ExecutorTest, RunsAStaticProgram) {
   EXPECT_EQ(result->tensor.describe(), "f32[4]");
 }
 
+// Cells from 3 on read out of range.
+void run_out_of_range(const Argument*, i64 begin, i64 end, std::byte* scratch) {
+  auto* fault = reinterpret_cast<backends::AccessFault*>(scratch);
+  for (i64 i = begin; i < end && fault->tensor < 0; ++i) {
+    if (i >= 3) *fault = {0, 1, i, 7};
+  }
+}
+
+TEST_F(ExecutorTest, ReportsTheFirstAccessOutOfRange) {
+  argument(Dtype::F32, {integer(2), integer(7)}, {integer(7), integer(1)});
+  lowered_->kernel.tensors.front().name = "table";
+  Tensor x = arange(Dtype::F32, 14);
+  Leaf leaves[] = {{&x, {}}};
+  for (bool dynamic : {false, true}) {
+    for (i64 cells : {3, 40}) {
+      lowered_->host.ops.clear();
+      artifact_.roots.clear();
+      launch(run_out_of_range, integer(cells), {}, 0, 64);
+      artifact_.roots.back().checks_accesses = true;
+      artifact_.roots.back().dynamic_schedule = dynamic;
+      auto result = make().call(leaves);
+      EXPECT_EQ(static_cast<bool>(result), cells == 3);
+      if (result) continue;
+      EXPECT_EQ(result.error().code, "index-out-of-range");
+      EXPECT_EQ(result.error().message,
+                "index 3 is out of range for dimension 1 of `table`, of size 7");
+    }
+  }
+}
+
 TEST_F(ExecutorTest, EvaluatesSizesOfTheCall) {
   Sym n = size_of_leaf(0, 0);
   argument(Dtype::F32, {n}, {integer(1)});

@@ -20,7 +20,8 @@ constexpr i64 kMaxConfigBytes = 1 << 20;
 constexpr std::string_view kUsageCodes[] = {
     "bad-argument",   "bad-setting",       "unknown-stage",    "unknown-pass",
     "unknown-device", "unknown-cpu-level", "unknown-strategy", "tensor-size"};
-constexpr std::string_view kKernelCodes[] = {"assertion-failed", "bad-host-scalar"};
+constexpr std::string_view kKernelCodes[] = {"assertion-failed", "bad-host-scalar",
+                                             "index-out-of-range"};
 
 bool is_usage(Kind kind) {
   switch (kind) {

@@ -112,7 +112,7 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
       RootFunction root = Emitter(plan, target_, module).emit_root(r);
       const plan::RootPlan& p = plan.roots[r];
       result.artifact.roots.push_back({nullptr, root.scalars, root.cells, root.scratch_bytes,
-                                       p.num_threads, p.dynamic_schedule});
+                                       p.num_threads, p.dynamic_schedule, root.checks_accesses});
     }
   }
 #ifndef NDEBUG

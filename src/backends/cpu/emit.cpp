@@ -9,7 +9,14 @@ Emitter::Emitter(const plan::Plan& plan, const Target& target, llvm::Module& mod
       kernel_(*plan.kernel),
       target_(target),
       module_(module),
-      b_(module.getContext()) {}
+      b_(module.getContext()),
+      owners_(plan.kernel->ops.size()) {
+  for (size_t g = 0; g < kernel_.graphs.size(); ++g) {
+    for (ir::OpId op : kernel_.graphs[g].ops) {
+      owners_[op.index] = ir::GraphId(static_cast<i64>(g));
+    }
+  }
+}
 
 void Emitter::push_scope(llvm::Instruction* before, bool barrier) {
   scopes_.resize(static_cast<size_t>(top_) + 1);

@@ -12,6 +12,7 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -78,6 +79,7 @@ struct RootFunction {
   std::vector<Sym> scalars;
   Sym cells;
   Sym scratch_bytes;
+  bool checks_accesses = false;
 };
 
 class Emitter {
@@ -175,6 +177,9 @@ class Emitter {
   };
   Value* eval_load(const ir::Op& op, const Coords& coords);
   void emit_store(const ir::Op& op, const Coords& coords);
+  // The summands of one subscript at `coords`: begin of the tile, coordinate, shift or index.
+  std::vector<Coord> subscript_parts(const ir::Op& op, const ir::Index& index, const Coords& coords,
+                                     i64 at, i64 rank);
   Address address_of(Value* base, Dtype dtype, std::vector<Term> terms);
   Address tensor_address(const ir::Op& op, const Coords& coords);
   Address buffer_address(plan::BufferId buffer, const Coords& coords);
@@ -189,12 +194,36 @@ class Emitter {
   void mark_written(plan::BufferId buffer);
   Value* extent_mask(const ir::Op& op, const Coords& coords);
 
+  // --- emit_bounds.cpp: accesses out of range ---
+  // A subscript's position along its dimension.
+  struct Position {
+    Value* scalar = nullptr;  // what all lanes share
+    i64 depth = 0;            // where that is known
+    Value* vector = nullptr;  // added to it, by lane
+    bool lanes = false;       // lane i is i further
+  };
+  // Returns from the function if an element that `mask` lets through (null: all) is not in the
+  // tensor.
+  void check_access(const ir::Op& op, const Coords& coords, Value* mask);
+  void check_matrix(const ir::Op& op);
+  Position position_of(const std::vector<Coord>& parts);
+  void check_scalar(const ir::Op& op, i64 dim, const Position& position, Value* mask);
+  void check_consecutive(const ir::Op& op, i64 dim, const Position& position, Value* count);
+  void check_vector(const ir::Op& op, i64 dim, const Position& position, Value* mask);
+  bool in_range(const ir::Op& op, i64 dim, const ir::Index& index);
+  bool is_checked(const ir::Op& op);
+  Value* size_of_dim(const ir::Op& op, i64 dim);
+  // Leaves the function if `out`; `index` emits the index that is out of range.
+  void leave_if(Value* out, const ir::Op& op, i64 dim, const std::function<Value*()>& index);
+  llvm::BasicBlock* fault_block();
+  i64 floor_of(const ir::Op& op) const;
+
   // --- emit_dot.cpp ---
   void emit_dot(const plan::Node& node);
   void emit_one_dot(const plan::Node& node, const Matrix& a, const Matrix& b, const Matrix& c,
                     const std::vector<Value*>& counts, const Coord* batch);
-  void emit_epilogue(const plan::Node& node, llvm::IRBuilderBase& at, const ContractionResult& r,
-                     const Coord* batch, llvm::Instruction* before);
+  void emit_epilogue(const plan::Node& node, const ContractionResult& r, const Coord* batch,
+                     llvm::Instruction* before);
   void reserve_dot_scratch(const plan::Node& node, const ContractionPlan& plan,
                            ContractionShape shape);
   Matrix matrix(ir::ValueId value);
@@ -254,6 +283,11 @@ class Emitter {
   Sym scratch_bytes_;
   Value* dot_scratch_ = nullptr;
   i64 dot_scratch_bytes_ = 0;
+  llvm::BasicBlock* fault_block_ = nullptr;   // notes an access out of range and returns
+  std::vector<llvm::PHINode*> fault_;         // tensor, dim, index, size
+  std::vector<ir::GraphId> owners_;           // by op
+  std::map<ir::GraphId, i64> region_depths_;  // of the bodies that code stands in
+  std::map<std::pair<const ir::Op*, i64>, bool> in_range_;  // by access and dimension
   std::vector<Scope> scopes_;
   i64 top_ = -1;
   i64 next_scope_ = 0;

@@ -12,33 +12,36 @@ namespace peri::cpu {
 using ir::Op;
 using ir::ValueId;
 
+std::vector<Coord> Emitter::subscript_parts(const Op& op, const ir::Index& index,
+                                            const Coords& coords, i64 at, i64 rank) {
+  std::vector<Coord> parts;
+  if (index.kind == ir::Index::Kind::Tile) {
+    const BlockState& tile = block(index.block);
+    parts.push_back({Coord::Kind::Scalar, tile.begin, tile.depth});
+  }
+  if (index.kind == ir::Index::Kind::Tile || index.kind == ir::Index::Kind::Range) {
+    parts.push_back(coords[at]);
+  }
+  if (index.operand < 0) return parts;
+  ValueId operand = op.operands[index.operand];
+  Coords inner;
+  if (index.kind == ir::Index::Kind::Gather) {
+    inner.assign(coords.begin() + at, coords.begin() + at + rank);
+  }
+  i64 depth = settled(depth_of(operand, inner));
+  Value* value = cast(eval(operand, inner), kernel_[operand].type.dtype, Dtype::I64);
+  bool vector = lanes_of(value) > 0;
+  parts.push_back(
+      {vector ? Coord::Kind::Vector : Coord::Kind::Scalar, value, vector ? top_ : depth});
+  return parts;
+}
+
 Emitter::Address Emitter::tensor_address(const Op& op, const Coords& coords) {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   std::vector<Term> terms;
-  auto scalar_term = [&](Value* index, i64 depth, Value* stride) {
-    terms.push_back({{Coord::Kind::Scalar, index, depth}, stride});
-  };
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
     Value* stride = sym(tensor.strides[dim]);
-    if (index.kind == ir::Index::Kind::Tile) {
-      scalar_term(block(index.block).begin, block(index.block).depth, stride);
-    }
-    if (index.kind == ir::Index::Kind::Tile || index.kind == ir::Index::Kind::Range) {
-      terms.push_back({coords[at], stride});
-    }
-    if (index.operand < 0) return;
-    ValueId operand = op.operands[index.operand];
-    Coords inner;
-    if (index.kind == ir::Index::Kind::Gather) {
-      inner.assign(coords.begin() + at, coords.begin() + at + rank);
-    }
-    i64 depth = settled(depth_of(operand, inner));
-    Value* value = eval(operand, inner);
-    value = cast(value, kernel_[operand].type.dtype, Dtype::I64);
-    bool vector = lanes_of(value) > 0;
-    terms.push_back(
-        {{vector ? Coord::Kind::Vector : Coord::Kind::Scalar, value, vector ? top_ : depth},
-         stride});
+    for (Coord part : subscript_parts(op, index, coords, at, rank)) terms.push_back({part, stride});
   });
   return address_of(tensor_pointer(op.attrs.tensor), tensor.dtype, std::move(terms));
 }
@@ -200,11 +203,11 @@ Value* Emitter::extent_mask(const Op& op, const Coords& coords) {
 }
 
 Value* Emitter::eval_load(const Op& op, const Coords& coords) {
-  Address address = tensor_address(op, coords);
   Dtype memory = kernel_[op.attrs.tensor].dtype;
   Dtype as = kernel_[op.results[0]].type.dtype;
-  Value* mask =
-      op.attrs.has_mask ? extent_mask(op, coords) : (address.lanes ? scope().mask : nullptr);
+  Value* mask = op.attrs.has_mask ? extent_mask(op, coords) : scope().mask;
+  check_access(op, coords, mask);
+  Address address = tensor_address(op, coords);
   if (address.lanes) return load(address, memory, as, mask ? splat(mask, lanes()) : nullptr);
   if (!op.attrs.has_mask) return load(address, memory, as, nullptr);
   // One element: a masked-out one is read from memory of ours, and is 0.
@@ -216,11 +219,12 @@ Value* Emitter::eval_load(const Op& op, const Coords& coords) {
 }
 
 void Emitter::emit_store(const Op& op, const Coords& coords) {
-  Address address = tensor_address(op, coords);
   Dtype memory = kernel_[op.attrs.tensor].dtype;
   Dtype as = kernel_[op.operands[0]].type.dtype;
   Value* value = eval(op.operands[0], coords);
   Value* mask = extent_mask(op, coords);
+  check_access(op, coords, mask);
+  Address address = tensor_address(op, coords);
   if (address.lanes) {
     mask = mask ? splat(mask, lanes()) : nullptr;
     store(address, memory, value, as, mask, !mask && is_streaming(op, coords));

@@ -76,6 +76,7 @@ Matrix Emitter::load_matrix(const Op& op) {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   i64 rank = kernel_[op.results[0]].type.rank();
   Coords zero(rank, Coord{Coord::Kind::Scalar, integer(0), 0});
+  check_matrix(op);
   Matrix result{tensor_address(op, zero).pointer, tensor.dtype,
                 std::vector<Value*>(rank, integer(0))};
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 count, const ir::Index&) {
@@ -168,8 +169,8 @@ void Emitter::emit_one_dot(const Node& node, const Matrix& a, const Matrix& b, c
   llvm::Instruction* before = split("contraction");
   ContractionEpilogue epilogue;
   if (!node.epilogue.empty()) {
-    epilogue = [&](llvm::IRBuilderBase& at, const ContractionResult& r) {
-      emit_epilogue(node, at, r, batch, before);
+    epilogue = [&](llvm::IRBuilderBase&, const ContractionResult& r) {
+      emit_epilogue(node, r, batch, before);
     };
   }
   emit_contraction(b_, shape, plan, target_, operands, epilogue);
@@ -201,11 +202,9 @@ void Emitter::reserve_dot_scratch(const Node& node, const ContractionPlan& plan,
 }
 
 // Runs the epilogue's nodes on one vector of results, as the body of loops over its row and
-// columns.
-void Emitter::emit_epilogue(const Node& node, llvm::IRBuilderBase& at, const ContractionResult& r,
-                            const Coord* batch, llvm::Instruction* before) {
-  Builder::InsertPointGuard guard(b_);
-  b_.SetInsertPoint(at.GetInsertBlock(), at.GetInsertPoint());
+// columns. The contraction emits through `b_` too, and goes on where that ends up.
+void Emitter::emit_epilogue(const Node& node, const ContractionResult& r, const Coord* batch,
+                            llvm::Instruction* before) {
   ValueId result = node.k_loop ? kernel_[node.k_loop].results[0] : kernel_[node.op].results[0];
   i64 rank = kernel_[result].type.rank();
   push_scope(before);
@@ -222,7 +221,6 @@ void Emitter::emit_epilogue(const Node& node, llvm::IRBuilderBase& at, const Con
   set_register(result, cast(value, plan_[node.buffer].dtype, kernel_[result].type.dtype));
   emit_nodes(node.epilogue);
   pop_scope();
-  at.SetInsertPoint(b_.GetInsertBlock(), b_.GetInsertPoint());
 }
 
 }  // namespace peri::cpu

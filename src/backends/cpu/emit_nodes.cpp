@@ -84,6 +84,7 @@ void Emitter::emit_for_axis(const Node& node, size_t depth) {
   if (depth == node.order.size()) {
     // What the body carries on is written by the body, whatever wrote it before.
     for (ValueId param : kernel_[op.regions[0]].params) mark_written(plan_.at(param).buffer);
+    region_depths_[op.regions[0]] = top_;
     return emit_nodes(node.body);
   }
   BlockId id = node.order[depth];
@@ -126,11 +127,11 @@ void Emitter::emit_if(const Node& node) {
   llvm::BasicBlock* else_block = new_block("else");
   llvm::BasicBlock* done = new_block("endif");
   llvm::Instruction* branch = b_.CreateCondBr(condition, then_block, else_block);
-  for (auto [block, body] :
-       {std::pair(then_block, &node.body), std::pair(else_block, &node.orelse)}) {
-    b_.SetInsertPoint(block);
+  for (size_t i = 0; i < 2; ++i) {
+    b_.SetInsertPoint(i == 0 ? then_block : else_block);
     push_scope(branch, true);
-    emit_nodes(*body);
+    region_depths_[op.regions[i]] = top_;
+    emit_nodes(i == 0 ? node.body : node.orelse);
     pop_scope();
     b_.CreateBr(done);
   }

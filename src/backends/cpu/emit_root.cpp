@@ -8,9 +8,11 @@ namespace peri::cpu {
 
 namespace {
 
-// Room in front of the buffers for accesses whose lanes are masked out.
-constexpr i64 kDummyBytes = 64;
 constexpr i64 kAlign = 64;
+// In front of the buffers: an access out of range, and room for accesses that are masked out.
+constexpr i64 kFaultBytes = 64;
+constexpr i64 kDummyBytes = 64;
+static_assert(sizeof(backends::AccessFault) <= kFaultBytes);
 // Buffers may be read and written a vector past their end.
 constexpr i64 kSlack = 256;
 
@@ -24,7 +26,7 @@ RootFunction Emitter::emit_root(i64 root) {
   Sym cells = kernel_.syms->integer(1);
   for (BlockId id : plan_.roots[root].order) cells = kernel_.syms->mul(cells, tiles_of(id));
   Sym bytes = kernel_.syms->add(scratch_bytes_, kernel_.syms->integer(dot_scratch_bytes_));
-  return {function_, scalars_, cells, bytes};
+  return {function_, scalars_, cells, bytes, fault_block_ != nullptr};
 }
 
 void Emitter::begin_function(i64 root) {
@@ -48,11 +50,14 @@ void Emitter::begin_function(i64 root) {
   tensors_.clear();
   blocks_.clear();
   dot_scratch_bytes_ = 0;
+  fault_block_ = nullptr;
+  fault_.clear();
+  region_depths_.clear();
   top_ = -1;
   scopes_.clear();
   b_.SetInsertPoint(new_block("entry"));
   push_scope(nullptr);
-  dummy_ = scratch_;
+  dummy_ = b_.CreateConstGEP1_64(b_.getInt8Ty(), scratch_, kFaultBytes);
   split("body");
   // Code for entry goes in front of the branch to "body".
   scopes_[0].before = nullptr;
@@ -65,7 +70,7 @@ void Emitter::lay_out_buffers() {
   buffer_strides_.assign(plan_.buffers.size(), {});
   written_.assign(plan_.buffers.size(), {});
   SymTable& syms = *kernel_.syms;
-  Sym offset = syms.integer(kDummyBytes);
+  Sym offset = syms.integer(kFaultBytes + kDummyBytes);
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
     const plan::Buffer& buffer = plan_.buffers[i];
     Sym count = syms.integer(1);

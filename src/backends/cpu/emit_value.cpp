@@ -276,6 +276,7 @@ i64 Emitter::depth_of_op(const Op& op, const Coords& coords) {
       if (index.kind == ir::Index::Kind::Tile) depth = std::max(depth, block(index.block).depth);
     }
     if (op.attrs.has_mask) depth = std::max(depth, depth_of(op.operands.back(), coords));
+    if (is_checked(op)) depth = std::max(depth, floor_of(op));
     plan::for_each_subscript(kernel_, op, [&](i64, i64 at, i64 rank, const ir::Index& index) {
       if (index.operand < 0) return;
       Coords inner;

@@ -211,3 +211,25 @@ def lastdot(q, k):
         for tn in hl.tile(n):
             o[tb, tm, tn] = torch.bmm(qq, k[tb, :, tn])
     return o
+
+
+@helion.kernel()
+def divided(x, y, s: float):
+    o = torch.zeros([x.size(0), y.size(1)], dtype=torch.float32)
+    for t, n in hl.tile([x.size(0), y.size(1)]):
+        acc = hl.zeros([t, n], dtype=torch.float32)
+        for k in hl.tile(x.size(1)):
+            acc = torch.addmm(acc, x[t, k], y[k, n])
+        o[t, n] = acc / s
+    return o
+
+
+@helion.kernel()
+def gathered_epilogue(x, y, ids, table):
+    o = torch.zeros([x.size(0), y.size(1)], dtype=torch.float32)
+    for t, n in hl.tile([x.size(0), y.size(1)]):
+        acc = hl.zeros([t, n], dtype=torch.float32)
+        for k in hl.tile(x.size(1)):
+            acc = torch.addmm(acc, x[t, k], y[k, n])
+        o[t, n] = acc + table[ids[n]][None, :]
+    return o
