@@ -103,12 +103,17 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c) {
     }
     return tune::finite_search(std::move(configs));
   }
-  tune::StrategyOptions options{.seed = static_cast<u64>(settings.seed)};
-  auto strategy = tune::make_strategy(settings.strategy, c.space, c.config, options);
-  if (strategy) return strategy;
-  return fail("unknown-strategy",
-              fmt::format("there is no search strategy `{}`", settings.strategy),
-              "the strategies are pattern, random");
+  auto effort = tune::parse_effort(settings.effort);
+  if (!effort) return std::unexpected(effort.error());
+  auto options = tune::search_options(settings.strategy, *effort, settings.search_options);
+  if (!options) return std::unexpected(options.error());
+  tune::SearchProblem problem{.space = c.space,
+                              .start = c.default_config,
+                              .seeds = {},
+                              .predict = {},
+                              .effect = {},
+                              .seed = static_cast<u64>(settings.seed)};
+  return tune::make_strategy(settings.strategy, std::move(problem), *options);
 }
 
 }  // namespace
@@ -125,9 +130,9 @@ Expected<tune::Outcome> tune_kernel(Compilation& c, const Arguments& arguments,
   if (!strategy) return std::unexpected(strategy.error());
   if (options.log) {
     options.log(fmt::format("[0s] Autotune random seed: {}", c.request.settings.seed));
-    options.log(fmt::format("[0s] Starting {} on {} knobs, {:.2g} configs, budget {:.0f}s",
-                            (*strategy)->name(), c.space.knobs().size(), c.space.size(),
-                            options.budget));
+    options.log(fmt::format("[0s] Starting {} with {} on {} knobs, {:.2g} configs, budget {:.0f}s",
+                            (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
+                            c.space.size(), options.budget));
   }
   KernelWorkload workload(c, arguments);
   options.compile_threads = ThreadPool::available_cpus();

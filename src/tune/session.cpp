@@ -41,7 +41,8 @@ class Session {
   Expected<Outcome> run(const Config& first) {
     if (auto begun = begin(first); !begun) return std::unexpected(begun.error());
     for (i64 generation = 0; !is_over(); ++generation) {
-      std::vector<Config> configs = strategy_.propose();
+      std::vector<Config> configs;
+      for (Proposal& proposal : strategy_.propose()) configs.push_back(std::move(proposal.config));
       if (configs.empty()) break;
       if (generation == 0) {
         log(fmt::format("Initial random population of {} configs", configs.size()));

@@ -1,15 +1,20 @@
 // Search strategies: they see knobs and measurements, and nothing else.
+//
+// A strategy proposes configs, most promising first, and is told what became of them. For one seed,
+// one set of options and the same measurements it proposes the same configs in the same order.
 #pragma once
 
+#include <functional>
 #include <limits>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/expected.h"
 #include "space/space.h"
+#include "tune/search_options.h"
 
 namespace peri::tune {
 
@@ -23,36 +28,44 @@ struct Measurement {
   double seconds = kFailed;  // of a call; kFailed: did not compile, or was wrong
 };
 
+struct Proposal {
+  Config config;  // complete and legal
+  // Where it comes from: "default", "cost model", "seed", "random", "neighbour", "pair",
+  // "mutation", "crossover", "surrogate" or "list".
+  std::string origin;
+};
+
 class Strategy {
  public:
   virtual ~Strategy() = default;
-  virtual std::string_view name() const = 0;
-  // The configs to measure next, most promising first; none when the search is over. Configs that
-  // were proposed before are not proposed again.
-  virtual std::vector<Config> propose() = 0;
+  virtual std::string_view name() const = 0;  // "PatternSearch"
+  // Its options as a log line has them: "population=100, copies=5".
+  virtual std::string describe() const = 0;
+  // The configs to measure next; none when the search is over. Nothing is proposed twice. The very
+  // first one is the problem's start (but of a list).
+  virtual std::vector<Proposal> propose() = 0;
   // What became of the last proposal, in any order; configs may be missing.
   virtual void report(std::span<const Measurement> generation) = 0;
 };
 
-struct StrategyOptions {
+struct SearchProblem {
+  const ConfigSpace& space;   // outlives the strategy
+  Config start;               // complete and legal: the default config
+  std::vector<Config> seeds;  // further good guesses, complete and legal: of earlier runs
+  // Seconds of a call by the backend's cost model; 0: it cannot say. May be empty.
+  std::function<double(const Config&)> predict;
+  // A text that is equal for configs that make the same code; only one of them is proposed. May be
+  // empty: then only equal configs are the same.
+  std::function<std::string(const Config&)> effect;
   u64 seed = 0;
-  i64 population = 40;  // configs of the first generation
-  i64 copies = 3;       // pattern: points that are improved side by side
 };
 
-// Random points, `population` at a time, for ever.
-std::unique_ptr<Strategy> random_search(const ConfigSpace& space, const StrategyOptions& options);
+// Fails with `unknown-strategy` for names that strategy_names() does not list, and with what the
+// strategy itself needs and does not have.
+Expected<std::unique_ptr<Strategy>> make_strategy(std::string_view name, SearchProblem problem,
+                                                  const SearchOptions& options);
 
-// From the best of a random population: every change of one knob by one step, and of two block
-// sizes at once, until nothing improves; then again from new random points.
-std::unique_ptr<Strategy> pattern_search(const ConfigSpace& space, const Config& start,
-                                         const StrategyOptions& options);
-
-// The configs of a list.
+// The configs of a list, each once.
 std::unique_ptr<Strategy> finite_search(std::vector<Config> configs);
-
-// "random" or "pattern"; nothing for other names.
-std::unique_ptr<Strategy> make_strategy(std::string_view name, const ConfigSpace& space,
-                                        const Config& start, const StrategyOptions& options);
 
 }  // namespace peri::tune

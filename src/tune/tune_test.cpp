@@ -7,6 +7,7 @@
 
 #include "ir/parse.h"
 #include "tune/session.h"
+#include "tune/strategies.h"
 
 namespace peri::tune {
 namespace {
@@ -100,19 +101,28 @@ class TuneTest : public testing::Test {
     return outcome ? *outcome : Outcome();
   }
 
+  SearchProblem problem(u64 seed = 3) const {
+    return {.space = space_,
+            .start = space_.defaults(),
+            .seeds = {},
+            .predict = {},
+            .effect = {},
+            .seed = seed};
+  }
+
   diag::Sources sources_;
   diag::Diags diags_{sources_};
   ir::Kernel kernel_;
   ConfigSpace space_;
+  SearchOptions search_ = *search_options("pattern", Effort::Quick, "population=40, copies=3");
   FakeMachine machine_;
   SessionOptions options_;
-  StrategyOptions strategy_{.seed = 3};
   std::string log_;
 };
 
 TEST_F(TuneTest, PatternSearchFindsTheBottom) {
   machine_.cost = bowl;
-  Outcome outcome = tune(pattern_search(space_, space_.defaults(), strategy_));
+  Outcome outcome = tune(pattern_search(problem(), search_));
   EXPECT_EQ(outcome.best["block_sizes"].dump(), "[32,128]");
   EXPECT_EQ(outcome.best["unroll"], 4);
   EXPECT_NEAR(outcome.default_seconds / outcome.seconds, 3.4, 0.2);
@@ -121,23 +131,28 @@ TEST_F(TuneTest, PatternSearchFindsTheBottom) {
 
 TEST_F(TuneTest, RandomSearchImproves) {
   machine_.cost = bowl;
-  Outcome outcome = tune(random_search(space_, strategy_));
+  Outcome outcome = tune(random_search(problem(), search_));
   EXPECT_LT(outcome.seconds, 0.5 * outcome.default_seconds);
 }
 
 TEST_F(TuneTest, SameSeedSameSearch) {
   machine_.cost = bowl;
-  auto first = random_search(space_, strategy_)->propose();
-  EXPECT_EQ(first, random_search(space_, strategy_)->propose());
-  EXPECT_NE(first, random_search(space_, {.seed = 4})->propose());
+  auto dump = [](const std::vector<Proposal>& proposals) {
+    std::string text;
+    for (const Proposal& proposal : proposals) text += proposal.config.dump() + "\n";
+    return text;
+  };
+  std::string first = dump(random_search(problem(), search_)->propose());
+  EXPECT_EQ(first, dump(random_search(problem(), search_)->propose()));
+  EXPECT_NE(first, dump(random_search(problem(4), search_)->propose()));
 }
 
 TEST_F(TuneTest, NothingIsProposedTwice) {
-  auto strategy = pattern_search(space_, space_.defaults(), strategy_);
+  auto strategy = pattern_search(problem(), search_);
   std::set<std::string> seen;
   for (int generation = 0; generation < 8; ++generation) {
     std::vector<Measurement> measured;
-    for (const Config& config : strategy->propose()) {
+    for (const auto& [config, origin] : strategy->propose()) {
       EXPECT_TRUE(seen.insert(config.dump()).second) << config.dump();
       EXPECT_FALSE(space_.why_not(config));
       measured.push_back({config, bowl(config)});
@@ -147,7 +162,7 @@ TEST_F(TuneTest, NothingIsProposedTwice) {
 }
 
 TEST_F(TuneTest, ATieKeepsTheDefault) {
-  Outcome outcome = tune(random_search(space_, strategy_));
+  Outcome outcome = tune(random_search(problem(), search_));
   EXPECT_EQ(outcome.best, space_.defaults());
 }
 
@@ -155,7 +170,7 @@ TEST_F(TuneTest, KeepsTheBudget) {
   machine_.cost = bowl;
   for (double budget : {1.0, 5.0, 30.0}) {
     options_.budget = budget;
-    Outcome outcome = tune(random_search(space_, strategy_));
+    Outcome outcome = tune(random_search(problem(), search_));
     EXPECT_LE(outcome.elapsed, budget * 1.1);
     EXPECT_GE(outcome.elapsed, budget * 0.8);
   }
@@ -165,7 +180,7 @@ TEST_F(TuneTest, FailuresAreSkippedWithTheirReason) {
   machine_.cost = bowl;
   machine_.broken = [](const Config& config) { return config["unroll"] == 4; };
   machine_.wrong = [](const Config& config) { return config["unroll"] == 8; };
-  Outcome outcome = tune(pattern_search(space_, space_.defaults(), strategy_));
+  Outcome outcome = tune(pattern_search(problem(), search_));
   EXPECT_GT(outcome.failed, 0);
   EXPECT_THAT(outcome.best["unroll"].get<int>(), testing::AnyOf(1, 2, 16));
   EXPECT_THAT(log_, HasSubstr("skipped (no-code: cannot compile): helion.Config("));
@@ -174,7 +189,7 @@ TEST_F(TuneTest, FailuresAreSkippedWithTheirReason) {
 
 TEST_F(TuneTest, ADefaultThatFailsIsAnError) {
   machine_.wrong = [](const Config&) { return true; };
-  auto strategy = random_search(space_, strategy_);
+  auto strategy = random_search(problem(), search_);
   auto outcome = tune::tune(*strategy, space_.defaults(), machine_, options_);
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, "wrong-result");
@@ -183,7 +198,7 @@ TEST_F(TuneTest, ADefaultThatFailsIsAnError) {
 TEST_F(TuneTest, InterruptKeepsTheBest) {
   machine_.cost = bowl;
   options_.is_interrupted = [this] { return machine_.compiled > 100; };
-  Outcome outcome = tune(pattern_search(space_, space_.defaults(), strategy_));
+  Outcome outcome = tune(pattern_search(problem(), search_));
   EXPECT_TRUE(outcome.interrupted);
   EXPECT_LT(outcome.elapsed, 15);
   EXPECT_LT(outcome.seconds, outcome.default_seconds);
@@ -204,7 +219,7 @@ TEST_F(TuneTest, FiniteSearchMeasuresItsList) {
 TEST_F(TuneTest, PrintsItsLines) {
   machine_.cost = bowl;
   options_.budget = 2;
-  Outcome outcome = tune(pattern_search(space_, space_.defaults(), strategy_));
+  Outcome outcome = tune(pattern_search(problem(), search_));
   EXPECT_THAT(log_, HasSubstr("[0s] Initial random population of 40 configs\n"));
   EXPECT_THAT(log_, HasSubstr("Generation 0 complete: error=0 ok=40 min="));
   EXPECT_THAT(log_, HasSubstr("Generation 1 starting: "));

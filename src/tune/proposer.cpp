@@ -1,0 +1,135 @@
+#include "tune/proposer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace peri::tune {
+
+namespace {
+
+constexpr i64 kMaxTries = 20;  // for a random point that is new
+constexpr i64 kPredictedSamples = 400;
+constexpr double kPredictedShare = 0.3;    // of the first generation
+constexpr double kListedPoints = 1 << 16;  // smaller spaces are searched to their end
+
+}  // namespace
+
+std::string Proposer::key_of(const Config& config) const {
+  return problem_.effect ? problem_.effect(config) : config.dump();
+}
+
+bool Proposer::add(Config config, std::string_view origin, std::vector<Proposal>& proposals) {
+  if (!seen_.insert(key_of(config)).second) return false;
+  proposals.push_back({std::move(config), std::string(origin)});
+  return true;
+}
+
+double Proposer::predict(const Config& config) const {
+  double seconds = problem_.predict ? problem_.predict(config) : 0;
+  return seconds > 0 ? seconds : kFailed;
+}
+
+void Proposer::sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const {
+  if (!problem_.predict) return;
+  std::vector<std::pair<double, std::size_t>> order;
+  for (std::size_t i = begin; i < proposals.size(); ++i) {
+    order.emplace_back(predict(proposals[i].config), i);
+  }
+  std::ranges::sort(order);
+  std::vector<Proposal> sorted;
+  for (auto& [seconds, i] : order) sorted.push_back(std::move(proposals[i]));
+  std::ranges::move(sorted, proposals.begin() + static_cast<std::ptrdiff_t>(begin));
+}
+
+std::vector<Proposal> Proposer::first(i64 count) {
+  std::vector<Proposal> proposals;
+  add(problem_.start, "default", proposals);
+  for (const Config& seed : problem_.seeds) add(seed, "seed", proposals);
+  i64 left = count - static_cast<i64>(proposals.size());
+  add_predicted(static_cast<i64>(kPredictedShare * static_cast<double>(left)), proposals);
+  add_random(count - static_cast<i64>(proposals.size()), proposals);
+  return proposals;
+}
+
+void Proposer::add_random(i64 count, std::vector<Proposal>& proposals) {
+  std::size_t begin = proposals.size();
+  for (i64 i = 0; i < count; ++i) {
+    bool found = false;
+    for (i64 t = 0; t < kMaxTries && !found; ++t) {
+      found = add(space().sample(rng_), "random", proposals);
+    }
+    if (found) continue;
+    add_listed(count - i, proposals);
+    break;
+  }
+  sort_by_prediction(proposals, begin);
+}
+
+// Unseen points in the order of their knobs' candidates.
+void Proposer::add_listed(i64 count, std::vector<Proposal>& proposals) {
+  if (space().size() > kListedPoints) return;
+  std::vector<std::vector<space::Json>> candidates;
+  for (const space::Knob& knob : space().knobs()) candidates.push_back(knob.candidates());
+  std::vector<std::size_t> at(candidates.size());
+  Config config = problem_.start;
+  i64 knobs = static_cast<i64>(at.size());
+  for (i64 k = 0; k < knobs; ++k) space().set(config, k, candidates[k][0]);
+  while (count > 0) {
+    if (!space().why_not(config) && add(config, "random", proposals)) --count;
+    i64 k = 0;
+    while (k < knobs && ++at[k] == candidates[k].size()) at[k++] = 0;
+    for (i64 changed = 0; changed < std::min(k + 1, knobs); ++changed) {
+      space().set(config, changed, candidates[changed][at[changed]]);
+    }
+    if (k == knobs) return;
+  }
+}
+
+void Proposer::add_predicted(i64 count, std::vector<Proposal>& proposals) {
+  if (!problem_.predict || count <= 0) return;
+  std::vector<std::pair<double, Config>> samples;
+  for (i64 i = 0; i < kPredictedSamples; ++i) {
+    Config config = space().sample(rng_);
+    double seconds = predict(config);
+    if (seconds != kFailed) samples.emplace_back(seconds, std::move(config));
+  }
+  std::ranges::stable_sort(samples, {}, &std::pair<double, Config>::first);
+  for (auto& [seconds, config] : samples) {
+    if (count <= 0) break;
+    if (add(std::move(config), "cost model", proposals)) --count;
+  }
+}
+
+void Proposer::add_neighbours(const Config& config, std::vector<Proposal>& proposals) {
+  i64 count = static_cast<i64>(space().knobs().size());
+  for (i64 k = 0; k < count; ++k) {
+    for (Config& near : space().neighbours(config, k)) {
+      add(std::move(near), "neighbour", proposals);
+    }
+  }
+}
+
+void Proposer::add_pairs(const Config& config, std::vector<Proposal>& proposals) {
+  i64 count = static_cast<i64>(space().knobs().size());
+  for (i64 a = 0; a < count; ++a) {
+    if (space().knobs()[a].key != "block_sizes") continue;
+    for (i64 b = a + 1; b < count; ++b) {
+      if (space().knobs()[b].key == "block_sizes") add_pairs_of(config, a, b, proposals);
+    }
+  }
+}
+
+void Proposer::add_pairs_of(const Config& config, i64 a, i64 b, std::vector<Proposal>& proposals) {
+  const std::vector<space::Knob>& knobs = space().knobs();
+  for (space::Json& value_a : knobs[a].neighbours(space().get(config, a))) {
+    for (space::Json& value_b : knobs[b].neighbours(space().get(config, b))) {
+      Config near = config;
+      space().set(near, a, value_a);
+      space().set(near, b, value_b);
+      if (!space().why_not(near)) add(std::move(near), "pair", proposals);
+    }
+  }
+}
+
+}  // namespace peri::tune

@@ -1,0 +1,51 @@
+// What all strategies share: new configs, each proposed once, promising ones first.
+#pragma once
+
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "tune/strategy.h"
+
+namespace peri::tune {
+
+class Proposer {
+ public:
+  explicit Proposer(SearchProblem problem) : problem_(std::move(problem)), rng_(problem_.seed) {}
+
+  const ConfigSpace& space() const { return problem_.space; }
+  const SearchProblem& problem() const { return problem_; }
+  space::Rng& rng() { return rng_; }
+
+  // False if the config, or one that makes the same code, was proposed before.
+  bool is_new(const Config& config) const { return !seen_.contains(key_of(config)); }
+  bool add(Config config, std::string_view origin, std::vector<Proposal>& proposals);
+
+  // The start, the seeds, the cost model's favourites, and random points: `count` altogether, or
+  // more if there are more seeds.
+  std::vector<Proposal> first(i64 count);
+  // New random points, those of better prediction first; fewer than `count` only when the space is
+  // used up, or too large to list and nearly so.
+  void add_random(i64 count, std::vector<Proposal>& proposals);
+  // The best of many random points by the cost model; none without one.
+  void add_predicted(i64 count, std::vector<Proposal>& proposals);
+  // Every change of one knob by one step.
+  void add_neighbours(const Config& config, std::vector<Proposal>& proposals);
+  // Every change of two block sizes by one step.
+  void add_pairs(const Config& config, std::vector<Proposal>& proposals);
+
+  // Sorts proposals from `begin` on by prediction; those without come last, in their order.
+  void sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const;
+  double predict(const Config& config) const;  // kFailed: unknown
+
+ private:
+  std::string key_of(const Config& config) const;
+  void add_pairs_of(const Config& config, i64 a, i64 b, std::vector<Proposal>& proposals);
+  void add_listed(i64 count, std::vector<Proposal>& proposals);
+
+  SearchProblem problem_;
+  space::Rng rng_;
+  std::unordered_set<std::string> seen_;
+};
+
+}  // namespace peri::tune
