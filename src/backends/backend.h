@@ -30,6 +30,22 @@ struct Compiled {
   std::string text;  // of the stage that was to be kept
 };
 
+// What a cost model expects of a config, without compiling it.
+struct Prediction {
+  // A loop, a dot or an overhead; those of all grid cells together.
+  struct Part {
+    std::string name;
+    double seconds = 0;
+    double bytes = 0;  // moved from and to memory beyond the caches of one core
+    double flops = 0;  // a multiply-add counts two, other vector work in additions of equal cost
+    std::string_view limiter;  // "arithmetic", "L1", "L2", "L3", "memory" or "overhead"
+  };
+  double seconds = 0;  // of a call; 0: the model says nothing
+  double bytes = 0, flops = 0;
+  std::string_view limiter;  // of the parts that take longest
+  std::vector<Part> parts;   // in program order
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -39,7 +55,10 @@ class Backend {
   // The config to use without tuning, complete (every knob of the space has a value), from a cost
   // model. `hints` of the kernel's symbols stand for sizes that are not constant.
   virtual space::Config default_config(const ir::Kernel& kernel) const = 0;
-  // Text of `--stage plan`.
+  // For ranking configs: the order counts, the scale less. In some ten microseconds; thread-safe. A
+  // backend without a model says nothing (0 seconds).
+  virtual Prediction predict(const ir::Kernel&, const space::Config&) const { return {}; }
+  // Text of `--stage plan`, with the predicted cost of its parts.
   virtual std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const = 0;
   // Plans and emits. Thread-safe. The config must be of the kernel's space (complete and legal).
   // With `keep` set to a stage before machine code, the artifact may be empty.

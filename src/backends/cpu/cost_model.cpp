@@ -1,7 +1,7 @@
 #include "backends/cpu/cost_model.h"
 
 #include <algorithm>
-#include <map>
+#include <set>
 
 #include "backends/cpu/contraction.h"
 
@@ -277,7 +277,20 @@ class Chooser {
       }
     }
     config["num_threads"] = threads() == 1 ? 1 : 0;
-    config["streaming_stores"] = written_bytes_ > target_.l3 / 2;
+    // What does not stay in the cache until the next call need not go there.
+    config["streaming_stores"] = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
+  }
+
+  i64 all_bytes() const {
+    i64 all = 0;
+    std::set<i64> storages;
+    for (const ir::TensorParam& tensor : kernel_.tensors) {
+      if (tensor.base >= 0 && !storages.insert(tensor.base).second) continue;
+      i64 bytes = size_of(tensor.dtype);
+      for (Sym size : tensor.sizes) bytes *= hint(size);
+      all += bytes;
+    }
+    return all;
   }
 
   const Kernel& kernel_;

@@ -10,6 +10,7 @@
 #include "backends/cpu/cost_model.h"
 #include "backends/cpu/emit.h"
 #include "backends/cpu/jit.h"
+#include "backends/cpu/predict.h"
 #include "base/bug.h"
 #include "base/thread_pool.h"
 
@@ -95,7 +96,15 @@ space::Config CpuBackend::default_config(const ir::Kernel& kernel) const {
 
 std::string CpuBackend::print_plan(const ir::Kernel& kernel, const space::Config& config) const {
   std::lock_guard lock(planning_mutex());
-  return plan::print(plan::make_plan(kernel, config, capabilities_));
+  const plan::Plan plan = plan::make_plan(kernel, config, capabilities_);
+  return plan::print(plan) + print(cpu::predict(plan, target_, capabilities_.max_threads));
+}
+
+backends::Prediction CpuBackend::predict(const ir::Kernel& kernel,
+                                         const space::Config& config) const {
+  std::lock_guard lock(planning_mutex());
+  return cpu::predict(plan::make_plan(kernel, config, capabilities_), target_,
+                      capabilities_.max_threads);
 }
 
 Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,

@@ -13,6 +13,8 @@ class CpuBackend : public backends::Backend {
   const space::Capabilities& capabilities() const override { return capabilities_; }
   bool can_run_here() const override { return target_.is_host_runnable; }
   space::Config default_config(const ir::Kernel& kernel) const override;
+  backends::Prediction predict(const ir::Kernel& kernel,
+                               const space::Config& config) const override;
   std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const override;
   Expected<backends::Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                        const backends::CompileOptions& options) const override;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backends/cpu/contraction.h"
+#include "backends/cpu/dot_plan.h"
 #include "backends/cpu/emit.h"
 #include "base/bug.h"
 
@@ -17,27 +18,6 @@ namespace {
 // Stands for an extent or stride that only a call knows where memory for it is reserved; plans
 // split such extents into blocks, so that it does not matter.
 constexpr i64 kUnknownExtent = i64{1} << 20;
-
-// The schedule's choices where it has some, the target's elsewhere.
-ContractionPlan contraction_plan(const plan::DotSchedule& schedule, const ContractionShape& shape,
-                                 const Target& target) {
-  ContractionPlan plan = default_contraction(shape, target);
-  if (schedule.register_rows > 0) plan.mr = schedule.register_rows;
-  if (schedule.register_vectors > 0) plan.nr_vectors = schedule.register_vectors;
-  if (schedule.k_unroll > 0) plan.k_unroll = schedule.k_unroll;
-  if (schedule.cache_rows >= 0) plan.mc = schedule.cache_rows;
-  // A block that holds all of k leaves its split to the target.
-  bool splits = schedule.k_block > 0 && (shape.k == kDynamic || schedule.k_block < shape.k);
-  if (splits) plan.kc = schedule.k_block;
-  if (schedule.packing != "auto") {
-    plan.pack_a = schedule.packing == "a" || schedule.packing == "ab";
-    plan.pack_b = schedule.packing == "b" || schedule.packing == "ab";
-  }
-  if (shape.k == kDynamic && plan.kc == 0) plan.kc = 256;
-  if (shape.m == kDynamic && plan.mc == 0) plan.mc = 16 * plan.mr;
-  if (shape.n == kDynamic && plan.nc == 0) plan.nc = 512;
-  return legalize(plan, shape, target);
-}
 
 }  // namespace
 
@@ -151,7 +131,7 @@ void Emitter::emit_one_dot(const Node& node, const Matrix& a, const Matrix& b, c
   shape.b = b.dtype;
   shape.acc = c.dtype;
   shape.accumulate = node.accumulate;
-  ContractionPlan plan = contraction_plan(schedule, shape, target_);
+  ContractionPlan plan = planned_contraction(schedule, shape, target_);
   ContractionOperands operands;
   operands.a = a.data;
   operands.b = b.data;

@@ -1,0 +1,118 @@
+#include "backends/cpu/predict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backends/cpu/cost_model.h"
+#include "ir/parse.h"
+
+namespace peri::cpu {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kRows = R"(kernel rows
+  symbol @b0: int = block of b0 hint 32
+  tensor x: f32[1024, 1024] strides [1024, 1] slot 0 base 0
+  tensor out: f32[1024, 1024] strides [1024, 1] slot 1 base 1 aligned
+  block b0 "tile": tile size=@b0 in 0..1024 loop 0
+  root (b0) {
+    %0: f32[b0:@b0, 1024] = load x[b0, :1024]
+    %1: f32[b0:@b0, 1024] = neg %0
+    store %1, out[b0, :1024]
+  }
+)";
+
+constexpr const char* kTransposed = R"(kernel transposed
+  symbol @b0: int = block of b0 hint 32
+  tensor x: f32[1024, 1024] strides [1, 1024] slot 0 base 0
+  tensor out: f32[1024, 1024] strides [1024, 1] slot 1 base 1 aligned
+  block b0 "tile": tile size=@b0 in 0..1024 loop 0
+  root (b0) {
+    %0: f32[b0:@b0, 1024] = load x[b0, :1024]
+    store %0, out[b0, :1024]
+  }
+)";
+
+constexpr const char* kMatmul = R"(kernel matmul
+  symbol @b0: int = block of b0 hint 32
+  symbol @b1: int = block of b1 hint 32
+  symbol @b2: int = block of b2 hint 16
+  tensor x: f32[512, 512] strides [512, 1] slot 0 base 0
+  tensor y: f32[512, 512] strides [512, 1] slot 1 base 1
+  tensor out: f32[512, 512] strides [512, 1] slot 2 base 2 aligned
+  block b0 "tile_m": tile size=@b0 in 0..512 loop 0
+  block b1 "tile_n": tile size=@b1 in 0..512 loop 0
+  block b2 "tile_k": tile size=@b2 in 0..512 loop 1
+  root (b0, b1) {
+    %0: f32 = const 0.0
+    %1: f32[b0:@b0, b1:@b1] = expand %0
+    %2: i64 = const 0
+    %3: i64 = const 512
+    %4: f32[b0:@b0, b1:@b1] = for (b2 in %2..%3) carry (%5: f32[b0:@b0, b1:@b1] = %1) {
+      %6: f32[b0:@b0, b2:@b2] = load x[b0, b2]
+      %7: f32[b2:@b2, b1:@b1] = load y[b2, b1]
+      %8: f32[b0:@b0, b1:@b1] = dot %6, %7, %5
+      yield %8
+    }
+    store %4, out[b0, b1]
+  }
+)";
+
+class PredictTest : public testing::Test {
+ protected:
+  backends::Prediction predict(const char* text, const char* changes) {
+    diag::Sources sources;
+    diag::Diags diags(sources);
+    auto kernel = ir::parse(sources.add("kernel.ir", text), diags);
+    EXPECT_TRUE(kernel) << diag::render_text(diags);
+    Target target = *target_for("x86-64-v4");
+    target.l1d = 32 << 10, target.l2 = 1 << 20, target.l3 = 32 << 20;
+    space::Capabilities capabilities;
+    capabilities.max_threads = 2;
+    space::Config config = choose_config(*kernel, capabilities, target);
+    config.update(space::Config::parse(changes));
+    return cpu::predict(plan::make_plan(*kernel, config, capabilities), target, 2);
+  }
+  double seconds(const char* text, const char* changes) { return predict(text, changes).seconds; }
+};
+
+TEST_F(PredictTest, TinyBlocksCostMore) {
+  EXPECT_GT(seconds(kMatmul, R"({"block_sizes": [1, 4, 512]})"),
+            5 * seconds(kMatmul, R"({"block_sizes": [128, 512, 512]})"));
+}
+
+TEST_F(PredictTest, GatheredColumnsCostMoreThanRows) {
+  EXPECT_GT(seconds(kTransposed, R"({"block_sizes": [64], "num_threads": 1})"),
+            2 * seconds(kRows, R"({"block_sizes": [64], "num_threads": 1})"));
+}
+
+TEST_F(PredictTest, RegisterTilesThatCannotHideLatencyCostMore) {
+  EXPECT_GT(seconds(kMatmul, R"({"dot_register_rows": [1], "dot_register_vectors": [1]})"),
+            2 * seconds(kMatmul, R"({"dot_register_rows": [8], "dot_register_vectors": [3]})"));
+}
+
+TEST_F(PredictTest, CountsMultiplyAdds) {
+  backends::Prediction prediction = predict(kMatmul, "{}");
+  EXPECT_NEAR(prediction.flops, 2.0 * 512 * 512 * 512, 1e7);
+  EXPECT_EQ(prediction.limiter, "arithmetic");
+}
+
+TEST_F(PredictTest, PartsAddUp) {
+  backends::Prediction prediction = predict(kRows, R"({"block_sizes": [16]})");
+  double sum = 0;
+  for (const auto& part : prediction.parts) sum += part.seconds;
+  EXPECT_DOUBLE_EQ(sum, prediction.seconds);
+  std::string text = print(prediction);
+  EXPECT_THAT(text, HasSubstr("loop :: store @out"));
+  EXPECT_THAT(text, HasSubstr("64 cells"));
+}
+
+TEST_F(PredictTest, StoresAroundTheCachesCostWhereTheCachesWouldKeepThem) {
+  EXPECT_GT(seconds(kRows, R"({"streaming_stores": true, "num_threads": 1, "block_sizes": [16]})"),
+            1.1 * seconds(kRows,
+                          R"({"streaming_stores": false, "num_threads": 1, "block_sizes": [16]})"));
+}
+
+}  // namespace
+}  // namespace peri::cpu
