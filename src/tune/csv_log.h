@@ -1,0 +1,50 @@
+// A table of a tuning run while it runs: one row for each config, as soon as it is known.
+//
+//   auto log = CsvLog::open("tune.csv");
+//   log->add(trial, number);   // written through to the file before it returns
+//
+// Quoted as RFC 4180 says, lines end in CR LF. A new file starts with a header; rows are appended
+// to an existing one, which must have the same header. Columns:
+//
+//   number           of the config in the run, 0 is the default
+//   at_s             seconds since the run began
+//   generation       of the search
+//   origin           how the config was found: default, random, neighbour, ...
+//   status           ok, compile-error, wrong-result, crashed, hung, skipped
+//   seconds          of a call; empty after a failure
+//   low_s, high_s    its confidence interval
+//   predicted_s      by the cost model; empty where it says nothing
+//   compile_s        seconds of compilation
+//   samples          number of timed calls
+//   reason           of a failure
+//   config           as JSON
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/expected.h"
+#include "tune/record.h"
+
+namespace peri::tune {
+
+std::string csv_header();                             // with its line end
+std::string csv_row(const Trial& trial, i64 number);  // with its line end
+
+class CsvLog {
+ public:
+  // Fails with `file-write` if the file cannot be written, `csv-header` if it is another table.
+  static Expected<CsvLog> open(const std::string& path);
+
+  // False once a row could not be written: a full disk must not end a search.
+  bool add(const Trial& trial, i64 number);
+
+ private:
+  struct Close {
+    void operator()(const int* fd) const;
+  };
+  explicit CsvLog(int fd) : fd_(new int(fd)) {}
+  std::unique_ptr<int, Close> fd_;
+};
+
+}  // namespace peri::tune
