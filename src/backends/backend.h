@@ -46,6 +46,11 @@ struct Prediction {
   std::vector<Part> parts;   // in program order
 };
 
+// What the machine reaches at best, for rooflines.
+struct MachineSpeed {
+  double bytes_per_second = 0, flops_per_second = 0;  // 0: unknown
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -58,6 +63,12 @@ class Backend {
   // For ranking configs: the order counts, the scale less. In some ten microseconds; thread-safe. A
   // backend without a model says nothing (0 seconds).
   virtual Prediction predict(const ir::Kernel&, const space::Config&) const { return {}; }
+  // Measured on `threads` threads (0: all) for calls that touch `working_set` bytes, in some 50 ms;
+  // measured once a process. Unknown where the code cannot run here. Nothing else should run.
+  virtual MachineSpeed machine_speed(i64 threads, double working_set) const {
+    (void)threads, (void)working_set;
+    return {};
+  }
   // Text of `--stage plan`, with the predicted cost of its parts.
   virtual std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const = 0;
   // Plans and emits. Thread-safe. The config must be of the kernel's space (complete and legal).

@@ -5,11 +5,15 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <cmath>
+#include <map>
 #include <mutex>
+#include <tuple>
 
 #include "backends/cpu/cost_model.h"
 #include "backends/cpu/emit.h"
 #include "backends/cpu/jit.h"
+#include "backends/cpu/machine_speed.h"
 #include "backends/cpu/predict.h"
 #include "base/bug.h"
 #include "base/thread_pool.h"
@@ -105,6 +109,19 @@ backends::Prediction CpuBackend::predict(const ir::Kernel& kernel,
   std::lock_guard lock(planning_mutex());
   return cpu::predict(plan::make_plan(kernel, config, capabilities_), target_,
                       capabilities_.max_threads);
+}
+
+backends::MachineSpeed CpuBackend::machine_speed(i64 threads, double working_set) const {
+  if (!target_.is_host_runnable) return {};
+  if (threads <= 0) threads = capabilities_.max_threads;
+  // Sizes within a factor of two count as one.
+  const int magnitude = working_set > 1 ? std::ilogb(working_set) : 0;
+  static std::mutex mutex;
+  static std::map<std::tuple<std::string, i64, int>, backends::MachineSpeed> known;
+  std::lock_guard lock(mutex);
+  auto [entry, is_new] = known.try_emplace({target_.level, threads, magnitude});
+  if (is_new) entry->second = measure_speed(target_, threads, working_set).value_or(entry->second);
+  return entry->second;
 }
 
 Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,

@@ -15,6 +15,7 @@ class CpuBackend : public backends::Backend {
   space::Config default_config(const ir::Kernel& kernel) const override;
   backends::Prediction predict(const ir::Kernel& kernel,
                                const space::Config& config) const override;
+  backends::MachineSpeed machine_speed(i64 threads, double working_set) const override;
   std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const override;
   Expected<backends::Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                        const backends::CompileOptions& options) const override;
