@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <limits>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -108,6 +109,13 @@ void ThreadPool::set_threads(i64 threads) {
   const std::lock_guard lock(mutex_);
   threads_.store(std::max<i64>(threads, 1), std::memory_order_relaxed);
   job_.spin = threads <= available_cpus();
+}
+
+void ThreadPool::after_fork() {
+  for (std::unique_ptr<Worker>& worker : workers_)
+    (void)worker.release();  // of the parent's threads
+  workers_.clear();
+  new (&mutex_) std::mutex;  // another thread of the parent may have held it
 }
 
 void ThreadPool::run_parallel(i64 cells, i64 max_threads, Body body, Schedule schedule) {

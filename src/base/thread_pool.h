@@ -45,6 +45,10 @@ class ThreadPool {
     }
   }
 
+  // To be called first thing in a forked child: its copy of the pool has no threads and starts new
+  // ones when it needs them.
+  void after_fork();
+
   // Threads that a run uses at most, the caller included.
   i64 threads() const { return threads_.load(std::memory_order_relaxed); }
   // Waits for the run in progress; at least 1. Not from inside a body.

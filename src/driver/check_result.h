@@ -2,7 +2,6 @@
 // dtypes, accumulation type and reduction length.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -42,10 +41,8 @@ CheckReport check_result(const lower::Lowered& lowered, const runtime::Result& r
                          std::span<const runtime::Leaf> leaves, const Reference& reference,
                          const Tolerance& tolerance);
 
-// Leaves whose tensors a call may write to.
-std::set<i64> written_leaves(const lower::Lowered& lowered);
-
-// Compares two results of compiled code: of a candidate config and of a trusted one.
+// Compares two results of compiled code: of a candidate config and of a trusted one. The report
+// names an error only if there is a mismatch.
 CheckReport compare_results(const runtime::Result& result, const runtime::Result& trusted,
                             const Tolerance& tolerance);
 

@@ -133,7 +133,7 @@ TEST_F(ReferenceTest, TheToleranceGrowsWithReductionAndRounding) {
   compile("matmul", {{"x", "randn[8,100]"}, {"y", "randn[100,8]"}});
   Tolerance f32 = tolerance_of(*c_.lowered, known_);
   EXPECT_EQ(f32.reduction_length, 100);
-  EXPECT_NEAR(f32.unit, 108 * 0x1p-24, 1e-9);
+  EXPECT_NEAR(f32.unit, (8 + 6 * 10) * 0x1p-24, 1e-9);
 }
 
 TEST_F(ReferenceTest, HalvesAllowMore) {

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <shared_mutex>
 
 #include "base/bug.h"
 #include "base/files.h"
+#include "base/fork_lock.h"
 #include "driver/tuned_store.h"
 #include "passes/pipeline.h"
 #include "syntax/parse.h"
@@ -213,6 +215,7 @@ Expected<void> compile(Compilation& c, std::string_view last) {
 
 Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
                                       const backends::CompileOptions& options) {
+  std::shared_lock lock(fork_lock());
   return c.backend->compile(c.lowered->kernel, config, options);
 }
 

@@ -117,16 +117,15 @@ TEST_F(CompileTest, ConfigsComeFromFourPlaces) {
   EXPECT_EQ(decorated.config_origin, "decorator");
   EXPECT_EQ(decorated.config["block_sizes"].dump(), "[4]");
 
-  tune::SessionOptions options;
-  options.budget = 0.2;
-  auto outcome = tune_kernel(c_, arguments_, options);
-  ASSERT_TRUE(outcome) << outcome.error().message;
+  c_.request.settings.budget = 0.5;
+  auto record = tune_kernel(c_, arguments_, {});
+  ASSERT_TRUE(record) << record.error().message;
   EXPECT_EQ(c_.config_origin, "tuned");
   Compilation again(diags_);
   set_up(again, "double");
   ASSERT_TRUE(compile(again));
   EXPECT_EQ(again.config_origin, "tuned");
-  EXPECT_EQ(again.config, outcome->best);
+  EXPECT_EQ(again.config, record->trials[record->winner].config);
 
   Compilation given(diags_);
   set_up(given, "double");

@@ -367,14 +367,14 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
   if (!specialisation) return std::unexpected(specialisation.error());
   std::lock_guard lock(impl_->mutex);
   driver::Compilation& c = (*specialisation)->compilation;
-  tune::SessionOptions options;
-  options.budget = seconds;
-  auto outcome = driver::tune_kernel(c, impl_->arguments_of(args), options);
-  if (!outcome) return std::unexpected(with_text(outcome.error(), c.diags));
+  c.request.settings.budget = seconds;
+  auto record = driver::tune_kernel(c, impl_->arguments_of(args), {});
+  if (!record) return std::unexpected(with_text(record.error(), c.diags));
   auto code = driver::generate(c, c.config);
   if (!code) return std::unexpected(code.error());
   (*specialisation)->use(driver::load(c, c.config, std::move(code->artifact)));
-  return Tuned{space::print_config(outcome->best), outcome->seconds, outcome->default_seconds};
+  return Tuned{space::print_config(c.config), tune::seconds_of(*record, record->winner),
+               tune::seconds_of(*record, 0)};
 }
 
 Expected<std::string> Kernel::config(std::span<const Arg> args) const {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <set>
 
 #include "base/bug.h"
 #include "runtime/host_plan.h"
@@ -66,10 +67,14 @@ class ReferenceRun {
     i64 count = tensor.storage.bytes / size_of(tensor.dtype);
     Tensor all{tensor.dtype, {count}, {1}, tensor.storage, 0};
     interp::Buffer& buffer = buffers_.emplace_back();
-    if (is_float(tensor.dtype)) {
-      for (i64 i = 0; i < count; ++i) buffer.reals.push_back(get_real(all, i));
+    bool real = is_float(tensor.dtype);
+    Tensor wide = runtime::convert(all, real ? Dtype::F64 : Dtype::I64);
+    if (real) {
+      const auto* from = reinterpret_cast<const double*>(wide.data());
+      buffer.reals.assign(from, from + count);
     } else {
-      for (i64 i = 0; i < count; ++i) buffer.integers.push_back(get_integer(all, i));
+      const auto* from = reinterpret_cast<const i64*>(wide.data());
+      buffer.integers.assign(from, from + count);
     }
     it->second = &buffer;
     return it->second;
@@ -181,10 +186,23 @@ class ReferenceRun {
     auto cells = interp::cell_count(lowered_.kernel, root, environment);
     if (!cells) return std::unexpected(cells.error());
     if (is_last) reference_.cells = reference_.cells_run = *cells;
-    if (!is_last || options_.budget <= 0) {
+    if (is_last && options_.budget > 0) return run_sample(root, *cells, environment);
+    if (options_.limit <= 0) {
       return interp::run_cells(lowered_.kernel, root, environment, 0, *cells);
     }
-    return run_sample(root, *cells, environment);
+    for (i64 cell = 0; cell < *cells; ++cell) {
+      if (seconds() > options_.limit) {
+        return fail("reference-too-slow",
+                    fmt::format("it takes more than {:.2g} s", options_.limit));
+      }
+      auto done = interp::run_cells(lowered_.kernel, root, environment, cell, cell + 1);
+      if (!done) return done;
+    }
+    return {};
+  }
+
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
   // Cells in a random order until the budget is used up: the first and last always run.
@@ -281,9 +299,10 @@ class ReferenceRun {
 
   void collect_arguments() {
     reference_.arguments.resize(leaves_.size());
+    const std::set<i64> written = written_leaves(lowered_);
     for (i64 s = 0; s < static_cast<i64>(program_.slots.size()); ++s) {
       const lower::Slot& slot = program_.slots[s];
-      if (slot.kind != check::HostTensor::Kind::Argument) continue;
+      if (slot.kind != check::HostTensor::Kind::Argument || !written.contains(slot.leaf)) continue;
       reference_.arguments[slot.leaf] = tensor_of(views_[s]);
     }
   }
@@ -294,6 +313,7 @@ class ReferenceRun {
   std::vector<ScalarValue> known_;
   std::span<const Leaf> leaves_;
   ReferenceOptions options_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<ScalarValue> storage_;
   runtime::Scalars scalars_;
   std::deque<interp::Buffer> buffers_;
@@ -303,6 +323,23 @@ class ReferenceRun {
 };
 
 }  // namespace
+
+std::set<i64> written_leaves(const lower::Lowered& lowered) {
+  std::set<i64> leaves;
+  auto add = [&](i64 slot) {
+    while (lowered.host.slots[slot].kind == check::HostTensor::Kind::View) {
+      slot = lowered.host.slots[slot].base;
+    }
+    if (lowered.host.slots[slot].leaf >= 0) leaves.insert(lowered.host.slots[slot].leaf);
+  };
+  for (const ir::Op& op : lowered.kernel.ops) {
+    if (op.code == ir::OpCode::Store) add(lowered.kernel[op.attrs.tensor].slot);
+  }
+  for (const HostOp& op : lowered.host.ops) {
+    if (op.kind == HostOp::Kind::Copy) add(op.slot);
+  }
+  return leaves;
+}
 
 bool is_unwritten(double value) { return std::bit_cast<u64>(value) == kUnwrittenBits; }
 bool is_unwritten(i64 value) { return value == kUnwrittenInteger; }

@@ -1,98 +1,36 @@
 #include "driver/tune.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
+#include <ctime>
 
+#include "base/hash.h"
 #include "base/thread_pool.h"
-#include "driver/check_result.h"
 #include "driver/tuned_store.h"
+#include "driver/version.h"
+#include "driver/workload.h"
+#include "runtime/device_info.h"
 
 namespace peri::driver {
 
 namespace {
 
-// Candidates are executables; each is checked on fresh copies of the arguments.
-class KernelWorkload : public tune::Workload {
- public:
-  KernelWorkload(const Compilation& c, const Arguments& arguments)
-      : c_(c),
-        pristine_leaves_(leaves_of(arguments, c.lowered->host.leaf_names)),
-        arguments_(clone(arguments)),
-        leaves_(leaves_of(arguments_, c.lowered->host.leaf_names)),
-        tolerance_(tolerance_of(*c.lowered, space::config_values(c.lowered->kernel, c.config))) {
-    tolerance_.unit *= 2;  // both results are rounded
-  }
+constexpr double kReferenceShare = 0.1;  // of the budget, for the interpreter
+constexpr double kReferenceSeconds = 2;  // at most
+constexpr i64 kWorkerBytes = i64{4} << 30;
+constexpr i64 kOutlookConfigs = 300;
 
-  Expected<Candidate> compile(const space::Config& config) override {
-    auto code = generate(c_, config);
-    if (!code) return std::unexpected(code.error());
-    return load(c_, config, std::move(code->artifact));
-  }
-
-  Expected<void> check(const Candidate& candidate) override {
-    restore();
-    auto result = executable(candidate).call(leaves_);
-    if (!result) return std::unexpected(result.error());
-    add_written(*result);
-    if (!trusted_) {
-      trusted_ = deep_copy(*result);
-      return {};
-    }
-    CheckReport report = compare_results(*result, *trusted_, tolerance_);
-    if (report.ok) return {};
-    return fail("wrong-result", report.text());
-  }
-
-  void run(const Candidate& candidate) override { (void)executable(candidate).call(leaves_); }
-
- private:
-  static const runtime::Executable& executable(const Candidate& candidate) {
-    return *static_cast<const runtime::Executable*>(candidate.get());
-  }
-
-  // What earlier candidates may have written to becomes what it was.
-  void restore() const {
-    for (i64 leaf : written_leaves(*c_.lowered)) {
-      const runtime::Storage& from = pristine_leaves_[leaf].tensor->storage;
-      std::copy_n(from.data, from.bytes, leaves_[leaf].tensor->storage.data);
-    }
-  }
-
-  // Tensors among the arguments that the kernel wrote to are results too.
-  void add_written(runtime::Result& result) const {
-    std::vector<runtime::Result> items{std::move(result)};
-    for (i64 leaf : written_leaves(*c_.lowered)) {
-      runtime::Result item;
-      item.kind = runtime::Result::Kind::Tensor;
-      item.tensor = *leaves_[leaf].tensor;
-      items.push_back(std::move(item));
-    }
-    result = {};
-    result.kind = runtime::Result::Kind::Sequence;
-    result.items = std::move(items);
-  }
-
-  static runtime::Result deep_copy(const runtime::Result& result) {
-    runtime::Result copy = result;
-    if (copy.kind == runtime::Result::Kind::Tensor) {
-      copy.tensor = runtime::convert(result.tensor, result.tensor.dtype);
-    }
-    for (runtime::Result& item : copy.items) item = deep_copy(item);
-    return copy;
-  }
-
-  const Compilation& c_;
-  std::vector<runtime::Leaf> pristine_leaves_;
-  Arguments arguments_;
-  std::vector<runtime::Leaf> leaves_;
-  Tolerance tolerance_;
-  std::optional<runtime::Result> trusted_;
-};
+// Seconds of a config by the backend's cost model.
+std::function<double(const space::Config&)> predictor(const Compilation& c) {
+  return [&c](const space::Config& config) {
+    return c.backend->predict(c.lowered->kernel, config).seconds;
+  };
+}
 
 // The search that the kernel's decorator or the settings ask for.
-Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c) {
+Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const TuneOptions& options) {
   const Settings& settings = c.request.settings;
   if (c.decl->configs.size() > 1) {
     std::vector<space::Config> configs;
@@ -105,43 +43,129 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c) {
   }
   auto effort = tune::parse_effort(settings.effort);
   if (!effort) return std::unexpected(effort.error());
-  auto options = tune::search_options(settings.strategy, *effort, settings.search_options);
-  if (!options) return std::unexpected(options.error());
+  auto chosen = tune::search_options(settings.strategy, *effort, settings.search_options);
+  if (!chosen) return std::unexpected(chosen.error());
   tune::SearchProblem problem{.space = c.space,
                               .start = c.default_config,
-                              .seeds = {},
-                              .predict = {},
-                              .effect = {},
+                              .seeds = options.seeds,
+                              .predict = predictor(c),
+                              .effect =
+                                  [&c](const space::Config& config) {
+                                    return c.backend->print_plan(c.lowered->kernel, config);
+                                  },
                               .seed = static_cast<u64>(settings.seed)};
-  return tune::make_strategy(settings.strategy, std::move(problem), *options);
+  return tune::make_strategy(settings.strategy, std::move(problem), *chosen);
+}
+
+// Records whose spaces have the same knobs give each other configs to start from.
+std::string structure_hash(const space::ConfigSpace& space) {
+  std::string text;
+  for (const space::Knob& knob : space.knobs()) {
+    text += fmt::format("{}:{};", knob.name(), static_cast<int>(knob.kind));
+  }
+  return hash_hex(text);
+}
+
+tune::Record describe(const Compilation& c) {
+  const Settings& settings = c.request.settings;
+  const runtime::DeviceInfo& machine = runtime::device_info();
+  tune::Record record;
+  record.key = c.tuned_key;
+  record.kernel = c.decl->name;
+  record.kernel_hash = hash_hex(c.diags.sources().text(c.module->source));
+  record.structure_hash = structure_hash(c.space);
+  record.specialization = check::specialization_key(c.module->ast, *c.decl, c.request.args);
+  record.target = c.backend->capabilities().target;
+  record.machine = machine.describe();
+  record.fingerprint = machine.fingerprint();
+  record.compiler = kVersion;
+  record.strategy = settings.strategy;
+  record.effort = settings.effort;
+  record.cache_mode = settings.cold ? "cold" : "warm";
+  record.seed = settings.seed;
+  record.budget = settings.budget;
+  record.static_shapes = c.decl->static_shapes;
+  record.started = fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)));
+  return record;
+}
+
+// Memory that a candidate may need besides what is there: copies, results and a working set.
+i64 worker_bytes(const Arguments& arguments) {
+  i64 bytes = kWorkerBytes;
+  for (const auto& [name, argument] : arguments) bytes += 8 * argument.tensor.storage.bytes;
+  return bytes;
+}
+
+tune::SessionOptions session_options(const Compilation& c, const TuneOptions& options) {
+  tune::SessionOptions session;
+  session.budget = c.request.settings.budget;
+  session.cold = c.request.settings.cold;
+  session.clock = options.clock;
+  session.is_interrupted = options.is_interrupted;
+  session.log = options.log;
+  session.progress = options.progress;
+  session.on_trial = options.on_trial;
+  session.predict = predictor(c);
+  return session;
 }
 
 }  // namespace
 
-Expected<tune::Outcome> tune_kernel(Compilation& c, const Arguments& arguments,
-                                    tune::SessionOptions options) {
+Outlook outlook_of_default(const Compilation& c) {
+  auto predict = predictor(c);
+  Outlook outlook;
+  outlook.seconds = outlook.best_seconds = predict(c.default_config);
+  space::Rng rng(static_cast<u64>(c.request.settings.seed));
+  for (; outlook.configs < kOutlookConfigs; ++outlook.configs) {
+    double seconds = predict(c.space.sample(rng));
+    if (seconds > 0) outlook.best_seconds = std::min(outlook.best_seconds, seconds);
+  }
+  return outlook;
+}
+
+std::string Outlook::text() const {
+  if (seconds <= 0) return "the cost model has no opinion of this kernel";
+  return fmt::format(
+      "the cost model predicts {}, {:.0f} % above the best of {} random configs that it looked at",
+      tune::print_seconds(seconds), 100 * (seconds / best_seconds - 1), configs);
+}
+
+Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
+                                   const TuneOptions& options) {
   if (auto done = compile(c, "space"); !done) return std::unexpected(done.error());
   c.config = c.default_config;
   if (!c.backend->can_run_here()) {
     return fail("cannot-run-here", fmt::format("this machine cannot run code for {}",
                                                c.backend->capabilities().target));
   }
-  auto strategy = strategy_of(c);
+  auto strategy = strategy_of(c, options);
   if (!strategy) return std::unexpected(strategy.error());
+  tune::SessionOptions session = session_options(c, options);
   if (options.log) {
     options.log(fmt::format("[0s] Autotune random seed: {}", c.request.settings.seed));
     options.log(fmt::format("[0s] Starting {} with {} on {} knobs, {:.2g} configs, budget {:.0f}s",
                             (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
-                            c.space.size(), options.budget));
+                            c.space.size(), session.budget));
   }
-  KernelWorkload workload(c, arguments);
-  options.compile_threads = ThreadPool::available_cpus();
-  auto outcome = tune::tune(**strategy, c.default_config, workload, options);
-  if (!outcome) return outcome;
-  c.config = outcome->best;
+  double started = session.clock();
+  double reference = kReferenceSeconds;
+  if (session.budget > 0) reference = std::min(reference, kReferenceShare * session.budget);
+  KernelWorkload workload(c, arguments, c.default_config, reference);
+  if (session.budget > 0) {
+    session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
+  }
+  i64 threads = ThreadPool::available_cpus();
+  auto bench = tune::isolated_bench(
+      workload, threads, session.clock,
+      {.memory_bytes = worker_bytes(arguments), .is_interrupted = options.is_interrupted});
+  auto record = tune::tune(**strategy, c.default_config, *bench, session, describe(c));
+  if (!record) return record;
+  record->elapsed = session.clock() - started;
+  c.config = record->trials[record->winner].config;
   c.config_origin = "tuned";
-  (void)TunedStore(c.request).put(c.tuned_key, outcome->best, outcome->seconds);  // warns itself
-  return outcome;
+  double seconds = tune::seconds_of(*record, record->winner);
+  (void)TunedStore(c.request).put(c.tuned_key, c.config, seconds);  // warns itself
+  return record;
 }
 
 }  // namespace peri::driver

@@ -7,11 +7,29 @@
 
 namespace peri::driver {
 
-// Runs the phases up to `space` if they have not run; then searches with the strategy and seed of
-// the settings, or among the decorator's configs if it gives several. The best config becomes the
-// compilation's, with origin "tuned", and goes to the cache. Candidates work on copies of the
-// arguments, which are restored for each candidate's check.
-Expected<tune::Outcome> tune_kernel(Compilation& c, const Arguments& arguments,
-                                    tune::SessionOptions options);
+struct TuneOptions {
+  std::function<bool()> is_interrupted;
+  std::function<void(const std::string&)> log;
+  std::function<void(const tune::Progress&)> progress;
+  std::function<void(const tune::Trial&, i64 number)> on_trial;
+  std::vector<space::Config> seeds;  // to be tried first
+  tune::Clock clock = tune::steady_clock();
+};
+
+// With effort `none`: how the default config stands, by the cost model alone.
+struct Outlook {
+  double seconds = 0;       // of the default; 0: the model says nothing
+  double best_seconds = 0;  // of the best of `configs` random ones, or the default's
+  i64 configs = 0;
+  std::string text() const;
+};
+Outlook outlook_of_default(const Compilation& c);
+
+// Runs the phases up to `space` if they have not run; then searches with the settings' strategy,
+// effort, budget and seed, or among the decorator's configs if it gives several. Candidates are
+// compiled and run in a worker process, on copies of the arguments that they write to. The best
+// config becomes the compilation's, with origin "tuned", and goes to the cache with its record.
+Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
+                                   const TuneOptions& options);
 
 }  // namespace peri::driver

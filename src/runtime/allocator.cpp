@@ -1,5 +1,6 @@
 #include "runtime/allocator.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -186,6 +187,9 @@ void Allocator::release(Free* list) {
 Allocator& host_allocator() {
   // Never destroyed: tensors of static storage duration may outlive any order of destruction.
   static auto& allocator = *new Allocator(default_limit());
+  [[maybe_unused]] static const int registered =
+      pthread_atfork([] { allocator.mutex_.lock(); }, [] { allocator.mutex_.unlock(); },
+                     [] { allocator.mutex_.unlock(); });
   return allocator;
 }
 

@@ -71,6 +71,8 @@ class Allocator {
   Free* oldest_ = nullptr;
   i64 cache_limit_;
   AllocatorStats stats_;
+
+  friend Allocator& host_allocator();
 };
 
 // The allocator of host tensors; it lives until the process ends. Keeps up to a quarter of memory.

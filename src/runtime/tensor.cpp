@@ -9,6 +9,7 @@
 #include "base/bug.h"
 #include "runtime/allocator.h"
 #include "runtime/elements.h"
+#include "runtime/guard.h"
 
 namespace peri::runtime {
 namespace {
@@ -143,14 +144,17 @@ std::vector<i64> contiguous_strides(const std::vector<i64>& sizes) {
 }
 
 Expected<Storage> allocate(i64 bytes) {
-  std::byte* data = host_allocator().allocate(bytes);
-  if (data == nullptr) {
-    return fail("out-of-memory", fmt::format("cannot allocate {}", human_bytes(bytes)),
-                "use smaller tensors or free some");
+  Storage storage;
+  if (GuardedAllocations::active()) {
+    storage = GuardedAllocations::allocate(bytes);
+  } else if (std::byte* data = host_allocator().allocate(bytes)) {
+    storage = {data, bytes, std::shared_ptr<void>(data, [bytes](void* block) {
+                 host_allocator().deallocate(static_cast<std::byte*>(block), bytes);
+               })};
   }
-  return Storage{data, bytes, std::shared_ptr<void>(data, [bytes](void* block) {
-                   host_allocator().deallocate(static_cast<std::byte*>(block), bytes);
-                 })};
+  if (storage.data != nullptr) return storage;
+  return fail("out-of-memory", fmt::format("cannot allocate {}", human_bytes(bytes)),
+              "use smaller tensors or free some");
 }
 
 Expected<Tensor> try_empty(Dtype dtype, std::vector<i64> sizes) {

@@ -34,22 +34,22 @@ std::optional<Status> parse_status(std::string_view name);
 struct Trial {
   Config config;
   Status status = Status::Ok;
-  std::string reason;           // of a failure: "SIGSEGV", "largest error 0.3 of 1e-05 allowed"
-  std::string origin;           // "default", "random", "cost model", "seed", "neighbour", ...
+  std::string reason;  // of a failure: "SIGSEGV", "largest error 0.3 of 1e-05 allowed"
+  std::string origin;  // "default", "random", "cost model", "seed", "neighbour", ...
   i64 generation = 0;
-  double at = 0;                // seconds since the run began
+  double at = 0;  // seconds since the run began
   double compile_seconds = 0;
-  double seconds = kFailed;     // of a call, on the scale of the default's
+  double seconds = kFailed;              // of a call, on the scale of the default's
   double low = kFailed, high = kFailed;  // confidence interval of `seconds`
-  double predicted = 0;         // seconds by the cost model; 0: it says nothing
-  std::vector<double> samples;  // seconds of its calls, as the clock gave them
+  double predicted = 0;                  // seconds by the cost model; 0: it says nothing
+  std::vector<double> samples;           // seconds of its calls, as the clock gave them
 };
 
 // A config of the final round: all are timed in turns.
 struct Finalist {
   i64 trial = 0;
-  double seconds = 0;           // median
-  double low = 0, high = 0;     // confidence interval of the median
+  double seconds = 0;        // median
+  double low = 0, high = 0;  // confidence interval of the median
   std::vector<double> samples;
 };
 
@@ -63,11 +63,11 @@ struct Accuracy {
 
 // What a call must move and compute at least, and what this machine can do: the roofline.
 struct Roofline {
-  double bytes = 0, flops = 0;         // of a call: every operand once
-  double bytes_per_second = 0;         // of the machine, measured before the run; 0: unknown
+  double bytes = 0, flops = 0;  // of a call: every operand once
+  double bytes_per_second = 0;  // of the machine, measured before the run; 0: unknown
   double flops_per_second = 0;
-  double seconds() const;              // lower bound by these; 0: unknown
-  std::string_view limiter() const;    // "bytes", "flops" or "latency"
+  double seconds() const;            // lower bound by these; 0: unknown
+  std::string_view limiter() const;  // "bytes", "flops" or "latency"
 };
 
 struct Record {
@@ -79,37 +79,41 @@ struct Record {
   std::string specialization;  // as check::specialization_key: "static x=f32[1024:512,512:1]"
   std::string file;            // of the kernel, as it was given
   std::vector<std::string> arguments;  // of the tuned call, "NAME=SPEC": enough to repeat it
-  std::vector<std::string> sizes;  // named sizes of a dynamic kernel: "m=1024"; empty: static
-  std::string target;          // "znver4"
-  std::string machine;         // as DeviceInfo::describe()
-  std::string fingerprint;     // of the machine
-  std::string compiler;        // version of Perihelion and of its code generator
+  std::vector<std::string> sizes;      // named sizes of a dynamic kernel: "m=1024"; empty: static
+  std::string target;                  // "znver4"
+  std::string machine;                 // as DeviceInfo::describe()
+  std::string fingerprint;             // of the machine
+  std::string compiler;                // version of Perihelion and of its code generator
 
-  std::string strategy;        // "auto"
-  std::string effort;          // "quick"
+  std::string strategy;  // "auto"
+  std::string effort;    // "quick"
   i64 seed = 0;
-  double budget = 0;           // seconds; 0: none was given
-  std::string cache_mode;      // "warm" or "cold"
-  double confidence = 0.95;    // of all intervals here
+  double budget = 0;         // seconds; 0: none was given
+  std::string cache_mode;    // "warm" or "cold"
+  double confidence = 0.95;  // of all intervals here
   bool static_shapes = true;
-  std::string started;         // "2026-11-25T06:01:25Z"
+  std::string started;                                    // "2026-11-25T06:01:25Z"
   double elapsed = 0, compile_time = 0, timing_time = 0;  // seconds
   bool interrupted = false;
-  std::string stopped;         // why the search ended: "budget", "no gain expected", ...
-  i64 drifts = 0;              // timings repeated because the machine's speed changed
-  double noise = 0;            // relative, of the incumbent's own timings
+  std::string stopped;  // why the search ended: "budget", "no gain expected", ...
+  i64 drifts = 0;       // timings repeated because the machine's speed changed
+  double noise = 0;     // relative, of the incumbent's own timings
 
   std::vector<Trial> trials;
   std::vector<Finalist> finalists;
-  i64 winner = 0;              // index of trials
-  i64 runner_up = -1;          // -1: there is none
-  bool tie = false;            // winner and runner-up are within the noise
+  i64 winner = 0;      // index of trials
+  i64 runner_up = -1;  // -1: there is none
+  bool tie = false;    // winner and runner-up are within the noise
   Accuracy accuracy;
   Roofline roofline;
 };
 
 // JSON, one object; the same record gives the same text. An infinite time is written as null.
 std::string print_record(const Record& record);
+
+// Of a trial: as the final round has it, or else the search.
+double seconds_of(const Record& record, i64 trial);
+i64 failures(const Record& record);
 
 // Fails with `bad-record` (where, as a JSON path, and what was expected) on anything that is no
 // complete record of a schema that this version knows. print(parse(text)) parses to the same

@@ -2,276 +2,467 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <optional>
-#include <thread>
+#include <cstdio>
 
 #include "space/config.h"
+#include "tune/race.h"
 
 namespace peri::tune {
 
 namespace {
 
-constexpr i64 kBatch = 8;               // configs compiled before they are timed
-constexpr double kRoundSeconds = 0.01;  // of a candidate, while searching
-constexpr i64 kMinRounds = 3, kMaxRounds = 50;
-constexpr double kHopeless = 1.5;  // slower than the best by this: one call says enough
-constexpr double kBehind = 1.1;    // slower by this after a few rounds: so do they
-constexpr i64 kFinalRounds = 200;
-constexpr double kShortestSample = 20e-6;
+constexpr i64 kBatch = 8;             // configs compiled before they are timed
+constexpr double kRaceSeconds = 0.1;  // of one race, before it counts as a tie
+constexpr double kHopeless = 1.5;     // slower than the best by this: one pair says enough
+constexpr double kShortestSample = 100e-6;
+constexpr i64 kConfirmRounds = 6;
+constexpr double kControlSeconds = 0.25;
+constexpr i64 kControlPairs = 8;
 constexpr double kFinalShare = 0.1;  // of the budget, for the final round
 constexpr double kFinalSeconds = 2;  // at most
-constexpr double kMinNoise = 0.003;
-
-// Something that is timed.
-struct Entry {
-  Config config;
-  Workload::Candidate candidate;
-  double seconds = kFailed;
-  i64 number = 0;  // order in which it was found
-};
+constexpr i64 kFinalRounds = 400;
+constexpr double kUnsteady = 1.3;  // spread of the incumbent's timings that repeats a group
+constexpr i64 kRepeats = 2;
+constexpr double kHangSeconds = 0.5;  // on top of the factor below
+constexpr double kHangFactor = 30;    // of the default's time
+constexpr i64 kLeastHistory = 40;     // trials before a search may end for want of gain
 
 class Session {
  public:
-  Session(Strategy& strategy, Workload& workload, const SessionOptions& options)
-      : strategy_(strategy), workload_(workload), options_(options), start_(options.clock()) {}
+  Session(Strategy& strategy, Bench& bench, const SessionOptions& options, Record record)
+      : strategy_(strategy),
+        bench_(bench),
+        options_(options),
+        record_(std::move(record)),
+        start_(options.clock()) {
+    record_.confidence = Race::kConfidence;
+  }
 
-  Expected<Outcome> run(const Config& first) {
+  Expected<Record> run(const Config& first) {
     if (auto begun = begin(first); !begun) return std::unexpected(begun.error());
     for (i64 generation = 0; !is_over(); ++generation) {
-      std::vector<Config> configs;
-      for (Proposal& proposal : strategy_.propose()) configs.push_back(std::move(proposal.config));
-      if (configs.empty()) break;
-      if (generation == 0) {
-        log(fmt::format("Initial random population of {} configs", configs.size()));
-      } else {
-        log(fmt::format("Generation {} starting: {} neighbors", generation, configs.size()));
-      }
-      std::vector<Measurement> measured = measure_all(configs, generation);
-      strategy_.report(measured);
-      log_generation(generation, measured);
+      std::vector<Proposal> proposals = strategy_.propose();
+      if (proposals.empty()) record_.stopped = "nothing left to try";
+      if (proposals.empty()) break;
+      log_start(generation, proposals.size());
+      strategy_.report(measure_all(proposals, generation));
+      log_generation(generation);
     }
+    if (bench_.failure()) return std::unexpected(*bench_.failure());
     finish();
-    return std::move(outcome_);
+    return std::move(record_);
   }
 
  private:
-  double now() const { return options_.clock() - start_; }
+  // --- time ---
 
+  double now() const { return options_.clock() - start_; }
+  double budget() const { return options_.budget > 0 ? options_.budget : options_.most_seconds; }
+  double final_seconds() const { return std::min(kFinalShare * budget(), kFinalSeconds); }
   bool is_interrupted() const { return options_.is_interrupted && options_.is_interrupted(); }
 
-  bool is_over() const {
-    double reserve = std::min(kFinalShare * options_.budget, kFinalSeconds);
-    return is_interrupted() || now() > options_.budget - reserve;
+  bool is_over() {
+    if (!record_.stopped.empty()) return true;
+    if (bench_.failure()) {
+      record_.stopped = "no worker";
+    } else if (is_interrupted()) {
+      record_.stopped = "interrupted";
+    } else if (now() > budget() - final_seconds()) {
+      record_.stopped = options_.budget > 0 ? "budget" : "time limit";
+    } else if (options_.budget <= 0 && options_.expected_gain &&
+               static_cast<i64>(history_.size()) >= kLeastHistory &&
+               options_.expected_gain(history_) < options_.least_gain) {
+      record_.stopped =
+          fmt::format("the expected gain is below {:.3g} %", 100 * options_.least_gain);
+    }
+    return !record_.stopped.empty();
   }
 
-  void log(const std::string& text) const {
-    if (options_.log) options_.log(fmt::format("[{:.0f}s] {}", now(), text));
+  // Seconds after which one call, or several, are taken to hang.
+  double limit_of(double expected) const {
+    return kHangSeconds + kHangFactor * std::max(expected, trials()[0].seconds);
   }
 
-  // --- one candidate ---
+  // --- the default ---
 
-  double time_once(const Entry& entry, i64 batch = 1) const {
-    double begin = options_.clock();
-    for (i64 i = 0; i < batch; ++i) workload_.run(entry.candidate);
-    return (options_.clock() - begin) / static_cast<double>(batch);
-  }
+  std::vector<Trial>& trials() { return record_.trials; }
+  const std::vector<Trial>& trials() const { return record_.trials; }
 
   Expected<void> begin(const Config& first) {
-    auto candidate = workload_.compile(first);
-    if (!candidate) return std::unexpected(candidate.error());
-    default_ = {first, *candidate, kFailed, 0};
-    if (auto checked = workload_.check(default_.candidate); !checked) return checked;
-    std::vector<double> samples;
-    for (i64 i = 0; i < kMinRounds; ++i) samples.push_back(time_once(default_));
-    default_.seconds = median_of(samples);
-    best_ = default_;
-    finalists_ = {default_};
+    double started = now();
+    auto accuracy = bench_.trust(first, false);
+    if (!accuracy) return std::unexpected(accuracy.error());
+    record_.accuracy = *accuracy;
+    Trial& standard = trials().emplace_back();
+    standard.config = first;
+    standard.origin = "default";
+    standard.compile_seconds = now() - started;
+    predict(standard);
+    TimeRequest probe{.ids = {0}, .rounds = 3, .cold = options_.cold, .limit = 600};
+    TimeResult probed = bench_.time(probe);
+    if (!probed.verdict.ok()) return failed_default(probed.verdict);
+    standard.seconds = median_of(probed.samples[0]);
+    return run_control();
+  }
+
+  static Expected<void> failed_default(const Verdict& verdict) {
+    return fail("default-crashed", fmt::format("the default config failed: {}", verdict.reason),
+                "this is a bug of the compiler: please report it with the kernel");
+  }
+
+  // The default against itself: how much timings of one thing differ.
+  Expected<void> run_control() {
+    Trial& standard = trials()[0];
+    double one = standard.seconds * static_cast<double>(batch_of(standard.seconds));
+    double seconds = std::min(kControlSeconds, 0.03 * budget());
+    i64 rounds = std::clamp(static_cast<i64>(seconds / (2 * one)), i64{3}, kControlPairs);
+    TimeResult control = time({0, 0}, rounds);
+    if (!control.verdict.ok()) return failed_default(control.verdict);
+    record_.noise = Race::noise_of(control.samples[0], control.samples[1]);
+    standard.samples = control.samples[0];
+    standard.samples.insert(standard.samples.end(), control.samples[1].begin(),
+                            control.samples[1].end());
+    standard.seconds = median_of(standard.samples);
+    scale_error_ = 2 * record_.noise / std::sqrt(static_cast<double>(standard.samples.size()));
+    standard.low = standard.seconds * std::exp(-scale_error_);
+    standard.high = standard.seconds * std::exp(scale_error_);
+    standard.at = now();
+    history_.push_back({standard.config, standard.seconds});
+    finalists_ = {0};
+    if (options_.on_trial) options_.on_trial(standard, 0);
     return {};
   }
 
-  // Times `entry` in turns with the best so far; sets its seconds on the best's scale.
-  void time_against_best(Entry& entry) {
-    double first = time_once(entry);
-    entry.seconds = first;
-    if (first > kHopeless * best_.seconds && first > kShortestSample) return;
-    double both = first + best_.seconds;
-    i64 rounds = std::clamp(static_cast<i64>(kRoundSeconds / both), kMinRounds, kMaxRounds);
-    std::vector<double> mine, its;
-    double ratio = 1;
-    for (double limit : {kBehind, 1.0, 0.0}) {  // more rounds only for what may win
-      time_in_turns(entry, limit == kBehind ? kMinRounds : rounds, mine, its);
-      ratio = median_of(mine) / median_of(its);
-      if (ratio > limit) break;
-    }
-    entry.seconds = ratio * best_.seconds;
-    if (ratio < 1 - noise_of(mine, its)) best_ = entry;
-  }
-
-  void time_in_turns(const Entry& entry, i64 rounds, std::vector<double>& mine,
-                     std::vector<double>& its) const {
-    i64 batch = batch_of(best_.seconds);
-    for (i64 r = 0; r < rounds; ++r) {
-      its.push_back(time_once(best_, batch));
-      mine.push_back(time_once(entry, batch));
-    }
-  }
+  // --- timing ---
 
   static i64 batch_of(double seconds) {
     if (seconds >= kShortestSample) return 1;
     return static_cast<i64>(std::ceil(kShortestSample / std::max(seconds, 1e-9)));
   }
 
-  // By how much medians of such samples may differ by chance, as a fraction.
-  static double noise_of(const std::vector<double>& a, const std::vector<double>& b) {
-    double noise = kMinNoise;
-    for (const auto& samples : {a, b}) {
-      Timing timing = summarise(samples);
-      double spread = (timing.high - timing.low) / std::max(timing.median, 1e-12);
-      noise = std::max(noise, spread / std::sqrt(static_cast<double>(samples.size())));
-    }
-    return noise;
+  TimeResult time(std::vector<i64> ids, i64 rounds) {
+    double begin = now();
+    i64 batch = options_.cold ? 1 : batch_of(trials()[best_].seconds);
+    double calls = static_cast<double>(rounds * batch * static_cast<i64>(ids.size()));
+    TimeRequest request{.ids = std::move(ids),
+                        .rounds = rounds,
+                        .batch = batch,
+                        .cold = options_.cold,
+                        .limit = limit_of(calls * trials()[best_].seconds)};
+    if (options_.cold) request.limit += 0.1 * calls;
+    TimeResult result = bench_.time(request);
+    record_.timing_time += now() - begin;
+    return result;
   }
 
-  // --- a generation ---
+  // Pairs of the best and `number`, added to `race`; again where the machine was unsteady.
+  Verdict add_pairs(Race& race, i64 number, i64 rounds) {
+    for (i64 repeat = 0;; ++repeat) {
+      TimeResult result = time({best_, number}, rounds);
+      if (!result.verdict.ok()) return result.verdict;
+      const std::vector<double>&its = result.samples[0], &mine = result.samples[1];
+      auto [low, high] = std::ranges::minmax(its);
+      bool is_unsteady = high > kUnsteady * low && high > 5 * kShortestSample;
+      if (is_unsteady) ++record_.drifts;
+      if (is_unsteady && repeat < kRepeats) continue;
+      for (i64 i = 0; i < rounds; ++i) race.add(mine[i], its[i]);
+      Trial& trial = trials()[number];
+      trial.samples.insert(trial.samples.end(), mine.begin(), mine.end());
+      return {};
+    }
+  }
 
-  std::vector<Measurement> measure_all(const std::vector<Config>& configs, i64 generation) {
+  // Times trial `number` against the best for as long as it takes.
+  void race_against_best(i64 number) {
+    Race race(record_.noise);
+    double begin = now();
+    Verdict verdict = add_pairs(race, number, 1);
+    bool hopeless = verdict.ok() && race.ratio() > kHopeless;
+    for (i64 look = 0; verdict.ok() && !hopeless && look < Race::kLooks; ++look) {
+      if (look > 0 && (now() - begin > kRaceSeconds || is_interrupted())) break;
+      verdict = add_pairs(race, number, race.next_look() - race.pairs());
+      if (race.result() != Race::Result::Open) break;
+    }
+    Trial& trial = trials()[number];
+    if (!verdict.ok()) return mark_failed(trial, verdict);
+    trial.seconds = race.ratio() * trials()[best_].seconds;
+    double error = std::hypot(scale_error_, std::log(race.high() / race.ratio()));
+    trial.low = trial.seconds * std::exp(-error);
+    trial.high = trial.seconds * std::exp(error);
+    if (race.result() == Race::Result::Faster) crown(number);
+    if (trial.status == Status::Ok) keep(number);
+  }
+
+  // A candidate that won becomes the best if it wins again. Both are timed with the default, which
+  // gives the scale: chance that helped in the race does not add up from one best to the next.
+  void crown(i64 number) {
+    std::vector<i64> ids{0, best_, number};
+    if (best_ == 0) ids.erase(ids.begin());
+    TimeResult again = time(ids, kConfirmRounds);
+    Trial& trial = trials()[number];
+    if (!again.verdict.ok()) return mark_failed(trial, again.verdict);
+    const std::vector<double>&standard = again.samples.front(), &mine = again.samples.back();
+    Race to_default = race_of(mine, standard);
+    trial.seconds = to_default.ratio() * trials()[0].seconds;
+    double error = std::log(to_default.high() / to_default.ratio());
+    trial.low = trial.seconds * std::exp(-error);
+    trial.high = trial.seconds * std::exp(error);
+    if (race_of(mine, again.samples[ids.size() - 2]).ratio() >= 1) return;
+    best_ = number;
+    scale_error_ = error;
+  }
+
+  // --- trials ---
+
+  static void mark_failed(Trial& trial, const Verdict& verdict) {
+    trial.status = verdict.status;
+    trial.reason = verdict.reason;
+    trial.seconds = trial.low = trial.high = kFailed;
+  }
+
+  void predict(Trial& trial) const {
+    if (options_.predict) trial.predicted = options_.predict(trial.config);
+  }
+
+  std::vector<Measurement> measure_all(const std::vector<Proposal>& proposals, i64 generation) {
     std::vector<Measurement> measured;
-    for (std::size_t at = 0; at < configs.size() && !is_over(); at += kBatch) {
-      std::size_t end = std::min(configs.size(), at + kBatch);
-      std::vector<Expected<Workload::Candidate>> compiled = compile(configs, at, end);
-      for (std::size_t i = at; i < end && !is_over(); ++i) {
-        measured.push_back(measure(configs[i], compiled[i - at]));
-        show_progress(generation, i + 1, configs.size());
+    for (std::size_t at = 0; at < proposals.size() && !is_over(); at += kBatch) {
+      std::size_t end = std::min(proposals.size(), at + kBatch);
+      std::vector<i64> numbers;
+      for (std::size_t i = at; i < end; ++i) {
+        if (proposals[i].config == trials()[0].config) {  // measured before the search
+          measured.push_back({trials()[0].config, trials()[0].seconds});
+        } else {
+          numbers.push_back(add_trial(proposals[i], generation));
+        }
+      }
+      compile(numbers);
+      for (i64 number : numbers) {
+        if (is_over()) break;
+        measure(number);
+        measured.push_back({trials()[number].config, trials()[number].seconds});
       }
     }
+    trials().resize(history_.size());  // what was compiled and not measured any more
     return measured;
   }
 
-  std::vector<Expected<Workload::Candidate>> compile(const std::vector<Config>& configs,
-                                                     std::size_t begin, std::size_t end) {
-    std::vector<Expected<Workload::Candidate>> compiled(end - begin);
-    std::atomic<std::size_t> next = begin;
-    auto work = [&] {
-      for (std::size_t i = next++; i < end; i = next++) {
-        compiled[i - begin] = workload_.compile(configs[i]);
+  i64 add_trial(const Proposal& proposal, i64 generation) {
+    i64 number = static_cast<i64>(trials().size());
+    Trial& trial = trials().emplace_back();
+    trial.config = proposal.config;
+    trial.origin = proposal.origin;
+    trial.generation = generation;
+    trial.status = Status::Skipped;
+    predict(trial);
+    if (auto bad = options_.quarantine.find(trial.config.dump());
+        bad != options_.quarantine.end()) {
+      trial.reason = bad->second;
+    }
+    return number;
+  }
+
+  void compile(const std::vector<i64>& numbers) {
+    std::vector<Build> builds;
+    for (i64 number : numbers) {
+      const Trial& trial = trials()[number];
+      if (trial.reason.empty()) builds.push_back({number, trial.config});
+    }
+    if (builds.empty()) return;
+    double begin = now();
+    std::vector<Verdict> verdicts = bench_.compile(builds);
+    record_.compile_time += now() - begin;
+    for (std::size_t i = 0; i < builds.size(); ++i) {
+      Trial& trial = trials()[builds[i].id];
+      trial.compile_seconds = verdicts[i].seconds;
+      trial.status = Status::Ok;
+      if (!verdicts[i].ok()) mark_failed(trial, verdicts[i]);
+    }
+    progress_.compiled += static_cast<i64>(builds.size());
+  }
+
+  void measure(i64 number) {
+    Trial& trial = trials()[number];
+    if (trial.status == Status::Ok) {
+      double begin = now();
+      Verdict verdict = bench_.check(number, limit_of(0));
+      record_.timing_time += now() - begin;
+      if (verdict.ok()) {
+        race_against_best(number);
+      } else {
+        mark_failed(trial, verdict);
       }
-    };
-    std::vector<std::thread> helpers;
-    for (i64 t = 1; t < options_.compile_threads; ++t) helpers.emplace_back(work);
-    work();
-    for (std::thread& helper : helpers) helper.join();
-    return compiled;
+      ++progress_.timed;
+    }
+    finish_trial(number);
   }
 
-  Measurement measure(const Config& config, const Expected<Workload::Candidate>& candidate) {
-    ++outcome_.searched;
-    Entry entry{config, candidate ? *candidate : nullptr, kFailed, outcome_.searched};
-    Expected<void> good = candidate ? workload_.check(entry.candidate)
-                                    : Expected<void>(std::unexpected(candidate.error()));
-    if (good) {
-      time_against_best(entry);
-      keep(entry);
+  void finish_trial(i64 number) {
+    Trial& trial = trials()[number];
+    trial.at = now();
+    if (trial.status != Status::Ok) {
+      ++progress_.failed;
+      log(fmt::format("skipped ({}: {}): {}", status_name(trial.status), trial.reason,
+                      space::print_config(trial.config)));
+    }
+    history_.push_back({trial.config, trial.seconds});
+    if (options_.on_trial) options_.on_trial(trial, number);
+    show_progress(trial.generation);
+  }
+
+  // The fastest few stay built, and the default.
+  void keep(i64 number) {
+    finalists_.push_back(number);
+    std::stable_sort(finalists_.begin() + 1, finalists_.end(),
+                     [this](i64 a, i64 b) { return trials()[a].seconds < trials()[b].seconds; });
+    auto most = static_cast<std::size_t>(options_.finalists) + 1;
+    std::vector<i64> dropped;
+    while (finalists_.size() > most) {
+      auto last = finalists_.end() - 1;
+      if (*last == best_) --last;  // its interval may lie above a tie's
+      dropped.push_back(*last);
+      finalists_.erase(last);
+    }
+    if (!dropped.empty()) bench_.drop(dropped);
+  }
+
+  // --- what is said ---
+
+  void log(const std::string& text) const {
+    if (options_.log) options_.log(fmt::format("[{:.0f}s] {}", now(), text));
+  }
+
+  void log_start(i64 generation, std::size_t count) const {
+    if (generation == 0) {
+      log(fmt::format("Initial random population of {} configs", count));
     } else {
-      ++outcome_.failed;
-      log(fmt::format("skipped ({}: {}): {}", good.error().code, good.error().message,
-                      space::print_config(config)));
+      log(fmt::format("Generation {} starting: {} neighbors", generation, count));
     }
-    outcome_.history.push_back({config, entry.seconds});
-    return outcome_.history.back();
   }
 
-  // Keeps the fastest few; the others' code is dropped.
-  void keep(const Entry& entry) {
-    if (entry.config == default_.config) return;
-    finalists_.push_back(entry);
-    auto by_time = [](const Entry& a, const Entry& b) { return a.seconds < b.seconds; };
-    std::stable_sort(finalists_.begin() + 1, finalists_.end(), by_time);
-    if (static_cast<i64>(finalists_.size()) > options_.finalists + 1) finalists_.pop_back();
-  }
-
-  void show_progress(i64 generation, std::size_t done, std::size_t all) const {
+  void show_progress(i64 generation) {
     if (!options_.progress) return;
-    options_.progress(fmt::format("[{:.0f}s] generation {}: {}/{}, best {} (default {}), {} failed",
-                                  now(), generation, done, all, print_seconds(best_.seconds),
-                                  print_seconds(default_.seconds), outcome_.failed));
+    progress_.elapsed = now();
+    progress_.budget = options_.budget;
+    progress_.generation = generation;
+    progress_.best = trials()[best_].seconds;
+    progress_.standard = trials()[0].seconds;
+    options_.progress(progress_);
   }
 
-  void log_generation(i64 generation, const std::vector<Measurement>& measured) const {
+  void log_generation(i64 generation) const {
+    if (!options_.log) return;
     std::vector<double> times;
-    for (const Measurement& measurement : measured) {
-      if (measurement.seconds != kFailed) times.push_back(measurement.seconds);
+    for (std::size_t i = 1; i < trials().size(); ++i) {
+      if (trials()[i].generation == generation) times.push_back(trials()[i].seconds);
     }
-    std::ranges::sort(times);
-    std::string text = fmt::format("Generation {} complete: error={} ok={}", generation,
-                                   measured.size() - times.size(), times.size());
-    if (!times.empty()) {
-      text += fmt::format(" min={} mid={} max={}", print_seconds(times.front()),
-                          print_seconds(times[times.size() / 2]), print_seconds(times.back()));
-    }
-    log(fmt::format("{} best={}", text, space::print_config(best_.config)));
+    options_.log(generation_line(now(), generation, times, trials()[best_].config));
   }
 
   // --- the end ---
 
-  // The finalists in turns; the first (the default) and then the earlier found win ties.
   void finish() {
-    outcome_.interrupted = is_interrupted();
-    outcome_.best = best_.config;
-    outcome_.seconds = best_.seconds;
-    outcome_.default_seconds = default_.seconds;
-    if (!outcome_.interrupted && finalists_.size() > 1) run_final_round();
-    outcome_.elapsed = now();
+    record_.interrupted = is_interrupted();
+    record_.winner = best_;
+    if (!record_.interrupted) run_final_round();
+    if (bench_.failure()) record_.winner = best_;
+    record_.elapsed = now();
   }
 
+  // The finalists in turns; the default, and then the earlier found, wins ties.
   void run_final_round() {
-    std::ranges::stable_sort(finalists_, {}, &Entry::number);
+    double all = 0;
+    for (i64 finalist : finalists_) all += trials()[finalist].seconds;
+    while (finalists_.size() > 2 && all * Race::kFirstLook > final_seconds()) {
+      all -= trials()[finalists_.back()].seconds;
+      finalists_.pop_back();
+    }
+    std::ranges::sort(finalists_);
     log(fmt::format("Final selection: {} finalists", finalists_.size()));
-    double end = std::min(options_.budget, now() + kFinalSeconds);
-    i64 batch = batch_of(best_.seconds);
+    double end =
+        std::min(options_.budget > 0 ? options_.budget : HUGE_VAL, now() + final_seconds());
     std::vector<std::vector<double>> samples(finalists_.size());
-    for (i64 r = 0; r < kFinalRounds && !is_interrupted(); ++r) {
-      if (r >= kMinRounds && now() > end) break;
-      for (std::size_t i = 0; i < finalists_.size(); ++i) {
-        samples[i].push_back(time_once(finalists_[i], batch));
+    i64 rounds = Race::kFirstLook;
+    while (static_cast<i64>(samples[0].size()) < kFinalRounds && !is_interrupted()) {
+      if (!samples[0].empty() && now() > end) break;
+      TimeResult result = time(finalists_, rounds);
+      if (!result.verdict.ok()) break;
+      for (std::size_t i = 0; i < samples.size(); ++i) {
+        samples[i].insert(samples[i].end(), result.samples[i].begin(), result.samples[i].end());
       }
     }
-    if (samples[0].empty()) return;
+    if (!samples[0].empty()) choose(samples);
+  }
+
+  Race race_of(const std::vector<double>& mine, const std::vector<double>& its) const {
+    Race race(record_.noise);
+    for (std::size_t i = 0; i < mine.size(); ++i) race.add(mine[i], its[i]);
+    return race;
+  }
+
+  void choose(const std::vector<std::vector<double>>& samples) {
     std::size_t winner = 0;
-    for (std::size_t i = 1; i < finalists_.size(); ++i) {
-      double ratio = median_of(samples[i]) / median_of(samples[winner]);
-      if (ratio < 1 - noise_of(samples[i], samples[winner])) winner = i;
+    for (std::size_t i = 1; i < samples.size(); ++i) {
+      if (race_of(samples[i], samples[winner]).result() == Race::Result::Faster) winner = i;
     }
-    outcome_.best = finalists_[winner].config;
-    outcome_.seconds = median_of(samples[winner]);
-    outcome_.default_seconds = median_of(samples[0]);
+    i64 second = -1;
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      double middle = median_of(samples[i]);
+      Race race = race_of(samples[i], samples[winner]);
+      double half = (race.high() - race.low()) / 2 / race.ratio();
+      record_.finalists.push_back(
+          {finalists_[i], middle, middle * (1 - half), middle * (1 + half), samples[i]});
+      if (i == winner) continue;
+      if (second < 0 || middle < record_.finalists[second].seconds) second = static_cast<i64>(i);
+    }
+    record_.winner = finalists_[winner];
+    if (second < 0) return;
+    record_.runner_up = finalists_[second];
+    record_.tie = race_of(samples[second], samples[winner]).result() == Race::Result::Open;
   }
 
   Strategy& strategy_;
-  Workload& workload_;
+  Bench& bench_;
   const SessionOptions& options_;
+  Record record_;
   double start_;
-  Entry default_, best_;
-  std::vector<Entry> finalists_;  // the default first, then the fastest
-  Outcome outcome_;
+  i64 best_ = 0;
+  double scale_error_ = 0;      // of the best's seconds, in logs: others are measured by it
+  std::vector<i64> finalists_;  // the default first, then the fastest
+  std::vector<Measurement> history_;
+  Progress progress_;
 };
 
 }  // namespace
 
-Expected<Outcome> tune(Strategy& strategy, const Config& first, Workload& workload,
-                       const SessionOptions& options) {
-  return Session(strategy, workload, options).run(first);
+Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
+                      const SessionOptions& options, Record record) {
+  return Session(strategy, bench, options, std::move(record)).run(first);
 }
 
-std::string completion_text(const Outcome& outcome, bool static_shapes) {
+double seconds_of(const Record& record, i64 trial) {
+  for (const Finalist& finalist : record.finalists) {
+    if (finalist.trial == trial) return finalist.seconds;
+  }
+  return record.trials[trial].seconds;
+}
+
+i64 failures(const Record& record) {
+  return std::ranges::count_if(record.trials,
+                               [](const Trial& trial) { return trial.status != Status::Ok; });
+}
+
+std::string completion_text(const Record& record) {
   return fmt::format(
       "Autotuning {} in {:.1f}s after searching {} configs.\n"
       "One can hardcode the best config and skip autotuning with:\n"
       "    @helion.kernel(config={}, static_shapes={})",
-      outcome.interrupted ? "interrupted" : "complete", outcome.elapsed, outcome.searched,
-      space::print_config(outcome.best), static_shapes ? "True" : "False");
+      record.interrupted ? "interrupted" : "complete", record.elapsed, record.trials.size() - 1,
+      space::print_config(record.trials[record.winner].config),
+      record.static_shapes ? "True" : "False");
 }
 
 }  // namespace peri::tune

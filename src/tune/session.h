@@ -1,58 +1,47 @@
 // A tuning session: proposals are compiled side by side, checked, and timed alone.
 //
-// A candidate is timed in turns with the best config so far, so that drifts of the machine hit
-// both. A win inside the noise is a tie, and a tie keeps the earlier config.
+// A candidate is timed in turns with the best config so far, so that changes of the machine's speed
+// hit both, and only for as long as it takes to tell them apart. A win inside the noise is a tie,
+// and a tie keeps the earlier config.
 #pragma once
 
 #include <functional>
-#include <memory>
+#include <map>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "base/expected.h"
-#include "tune/measure.h"
+#include "tune/bench.h"
+#include "tune/progress.h"
+#include "tune/record.h"
 #include "tune/strategy.h"
 
 namespace peri::tune {
 
-// What a session asks of the kernel being tuned.
-class Workload {
- public:
-  using Candidate = std::shared_ptr<const void>;
-  virtual ~Workload() = default;
-  // Code for a config. Thread-safe.
-  virtual Expected<Candidate> compile(const Config& config) = 0;
-  // Runs a candidate once and compares its results; the first one checked is the one that others
-  // are compared with.
-  virtual Expected<void> check(const Candidate& candidate) = 0;
-  virtual void run(const Candidate& candidate) = 0;
-};
-
 struct SessionOptions {
-  double budget = 60;  // seconds for everything
-  i64 compile_threads = 1;
-  i64 finalists = 5;  // besides the default
+  double budget = 0;          // seconds for everything; 0: until no gain is expected
+  double most_seconds = 600;  // without a budget
+  double least_gain = 0.01;   // without a budget: an expected gain below this ends the search
+  i64 finalists = 5;          // besides the default
+  bool cold = false;          // caches are flushed before each timed call
   Clock clock = steady_clock();
+  std::map<std::string, std::string> quarantine;  // config text -> why it is not to be tried
+  // Seconds by the cost model; 0: it says nothing.
+  std::function<double(const Config&)> predict;
+  // The relative improvement that going on for as long again may bring.
+  std::function<double(std::span<const Measurement>)> expected_gain;
   std::function<bool()> is_interrupted;
-  std::function<void(const std::string&)> log;       // a line that stays
-  std::function<void(const std::string&)> progress;  // a line that the next one replaces
-};
-
-struct Outcome {
-  Config best;
-  double seconds = 0;          // of a call of the best config
-  double default_seconds = 0;  // timed in turns with it
-  i64 searched = 0, failed = 0;
-  double elapsed = 0;
-  bool interrupted = false;
-  std::vector<Measurement> history;
+  std::function<void(const std::string&)> log;  // a line that stays
+  std::function<void(const Progress&)> progress;
+  std::function<void(const Trial&, i64 number)> on_trial;
 };
 
 // Searches with `strategy`, starting from `first`, which must work: an error of it is the result.
-Expected<Outcome> tune(Strategy& strategy, const Config& first, Workload& workload,
-                       const SessionOptions& options);
+// `record` comes with what the caller knows of kernel and machine, and is completed.
+Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
+                      const SessionOptions& options, Record record);
 
 // The closing lines that Helion prints.
-std::string completion_text(const Outcome& outcome, bool static_shapes);
+std::string completion_text(const Record& record);
 
 }  // namespace peri::tune

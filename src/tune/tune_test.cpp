@@ -39,11 +39,18 @@ class FakeMachine : public Workload {
     return std::make_shared<Config>(config);
   }
 
+  Expected<Accuracy> trust(const Candidate& candidate, bool) override {
+    if (auto good = check(candidate); !good) return std::unexpected(good.error());
+    return Accuracy{.text = "ok"};
+  }
+
   Expected<void> check(const Candidate& candidate) override {
     run(candidate);
     bool bad = wrong && wrong(config_of(candidate));
     return bad ? Expected<void>(fail("wrong-result", "differs")) : Expected<void>();
   }
+
+  void flush_caches() override { ++flushes; }
 
   void run(const Candidate& candidate) override {
     double drift = 1 + 0.3 * std::sin(static_cast<double>(++calls_) / 500);  // of the whole machine
@@ -57,7 +64,7 @@ class FakeMachine : public Workload {
   std::function<double(const Config&)> cost = [](const Config&) { return 1e-3; };
   std::function<bool(const Config&)> broken, wrong;
   double compile_seconds = 2e-3;
-  i64 compiled = 0;
+  i64 compiled = 0, flushes = 0;
 
  private:
   static const Config& config_of(const Candidate& candidate) {
@@ -91,14 +98,35 @@ class TuneTest : public testing::Test {
     space_ = space::derive(kernel_, {}, c);
     options_.clock = machine_.clock();
     options_.budget = 20;
-    options_.compile_threads = 2;
     options_.log = [this](const std::string& line) { log_ += line + "\n"; };
   }
 
-  Outcome tune(std::unique_ptr<Strategy> strategy) {
-    auto outcome = tune::tune(*strategy, space_.defaults(), machine_, options_);
-    EXPECT_TRUE(outcome) << (outcome ? "" : outcome.error().message);
-    return outcome ? *outcome : Outcome();
+  Expected<Record> try_tune(std::unique_ptr<Strategy> strategy) {
+    auto bench = local_bench(machine_, 2, machine_.clock());
+    return tune::tune(*strategy, space_.defaults(), *bench, options_, blank());
+  }
+
+  // What the caller knows before the run.
+  static Record blank() {
+    Record record;
+    record.key = "tuned-0123456789abcdef0123456789abcdef";
+    record.kernel_hash = record.structure_hash = "0123456789abcdef0123456789abcdef";
+    record.started = "2026-11-25T06:01:25Z";
+    record.cache_mode = "warm";
+    record.effort = "quick";
+    return record;
+  }
+
+  Record tune(std::unique_ptr<Strategy> strategy) {
+    auto record = try_tune(std::move(strategy));
+    EXPECT_TRUE(record) << (record ? "" : record.error().message);
+    return record ? *record : Record();
+  }
+
+  static const Config& best(const Record& record) { return record.trials[record.winner].config; }
+  // How many times as fast as the default.
+  static double gain(const Record& record) {
+    return seconds_of(record, 0) / seconds_of(record, record.winner);
   }
 
   SearchProblem problem(u64 seed = 3) const {
@@ -122,17 +150,17 @@ class TuneTest : public testing::Test {
 
 TEST_F(TuneTest, PatternSearchFindsTheBottom) {
   machine_.cost = bowl;
-  Outcome outcome = tune(pattern_search(problem(), search_));
-  EXPECT_EQ(outcome.best["block_sizes"].dump(), "[32,128]");
-  EXPECT_EQ(outcome.best["unroll"], 4);
-  EXPECT_NEAR(outcome.default_seconds / outcome.seconds, 3.4, 0.2);
-  EXPECT_EQ(outcome.failed, 0);
+  Record record = tune(pattern_search(problem(), search_));
+  EXPECT_EQ(best(record)["block_sizes"].dump(), "[32,128]");
+  EXPECT_EQ(best(record)["unroll"], 4);
+  EXPECT_NEAR(gain(record), 3.4, 0.2);
+  EXPECT_EQ(failures(record), 0);
 }
 
 TEST_F(TuneTest, RandomSearchImproves) {
   machine_.cost = bowl;
-  Outcome outcome = tune(random_search(problem(), search_));
-  EXPECT_LT(outcome.seconds, 0.5 * outcome.default_seconds);
+  Record record = tune(random_search(problem(), search_));
+  EXPECT_GT(gain(record), 2);
 }
 
 TEST_F(TuneTest, SameSeedSameSearch) {
@@ -162,17 +190,17 @@ TEST_F(TuneTest, NothingIsProposedTwice) {
 }
 
 TEST_F(TuneTest, ATieKeepsTheDefault) {
-  Outcome outcome = tune(random_search(problem(), search_));
-  EXPECT_EQ(outcome.best, space_.defaults());
+  Record record = tune(random_search(problem(), search_));
+  EXPECT_EQ(record.winner, 0);
 }
 
 TEST_F(TuneTest, KeepsTheBudget) {
   machine_.cost = bowl;
   for (double budget : {1.0, 5.0, 30.0}) {
     options_.budget = budget;
-    Outcome outcome = tune(random_search(problem(), search_));
-    EXPECT_LE(outcome.elapsed, budget * 1.1);
-    EXPECT_GE(outcome.elapsed, budget * 0.8);
+    Record record = tune(random_search(problem(), search_));
+    EXPECT_LE(record.elapsed, budget * 1.1);
+    EXPECT_GE(record.elapsed, budget * 0.8);
   }
 }
 
@@ -180,55 +208,153 @@ TEST_F(TuneTest, FailuresAreSkippedWithTheirReason) {
   machine_.cost = bowl;
   machine_.broken = [](const Config& config) { return config["unroll"] == 4; };
   machine_.wrong = [](const Config& config) { return config["unroll"] == 8; };
-  Outcome outcome = tune(pattern_search(problem(), search_));
-  EXPECT_GT(outcome.failed, 0);
-  EXPECT_THAT(outcome.best["unroll"].get<int>(), testing::AnyOf(1, 2, 16));
-  EXPECT_THAT(log_, HasSubstr("skipped (no-code: cannot compile): helion.Config("));
+  Record record = tune(pattern_search(problem(), search_));
+  EXPECT_GT(failures(record), 0);
+  EXPECT_THAT(best(record)["unroll"].get<int>(), testing::AnyOf(1, 2, 16));
+  EXPECT_THAT(log_, HasSubstr("skipped (compile-error: no-code: cannot compile): helion.Config("));
   EXPECT_THAT(log_, HasSubstr("skipped (wrong-result: differs)"));
 }
 
 TEST_F(TuneTest, ADefaultThatFailsIsAnError) {
   machine_.wrong = [](const Config&) { return true; };
-  auto strategy = random_search(problem(), search_);
-  auto outcome = tune::tune(*strategy, space_.defaults(), machine_, options_);
-  ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.error().code, "wrong-result");
+  auto record = try_tune(random_search(problem(), search_));
+  ASSERT_FALSE(record);
+  EXPECT_EQ(record.error().code, "wrong-result");
 }
 
 TEST_F(TuneTest, InterruptKeepsTheBest) {
   machine_.cost = bowl;
   options_.is_interrupted = [this] { return machine_.compiled > 100; };
-  Outcome outcome = tune(pattern_search(problem(), search_));
-  EXPECT_TRUE(outcome.interrupted);
-  EXPECT_LT(outcome.elapsed, 15);
-  EXPECT_LT(outcome.seconds, outcome.default_seconds);
-  EXPECT_THAT(completion_text(outcome, true), HasSubstr("Autotuning interrupted in "));
+  Record record = tune(pattern_search(problem(), search_));
+  EXPECT_TRUE(record.interrupted);
+  EXPECT_EQ(record.stopped, "interrupted");
+  EXPECT_LT(record.elapsed, 15);
+  EXPECT_LT(record.trials[record.winner].seconds, record.trials[0].seconds);
+  EXPECT_THAT(completion_text(record), HasSubstr("Autotuning interrupted in "));
 }
 
 TEST_F(TuneTest, FiniteSearchMeasuresItsList) {
   machine_.cost = bowl;
-  Config best = space_.defaults();
-  best["unroll"] = 4;
+  Config better = space_.defaults();
+  better["unroll"] = 4;
   Config worse = space_.defaults();
   worse["unroll"] = 2;
-  Outcome outcome = tune(finite_search({worse, best}));
-  EXPECT_EQ(outcome.searched, 2);
-  EXPECT_EQ(outcome.best, best);
+  Record record = tune(finite_search({worse, better}));
+  EXPECT_EQ(record.trials.size(), 3);
+  EXPECT_EQ(best(record), better);
+  EXPECT_EQ(record.stopped, "nothing left to try");
+  EXPECT_FALSE(record.tie);
 }
 
 TEST_F(TuneTest, PrintsItsLines) {
   machine_.cost = bowl;
   options_.budget = 2;
-  Outcome outcome = tune(pattern_search(problem(), search_));
+  Record record = tune(pattern_search(problem(), search_));
   EXPECT_THAT(log_, HasSubstr("[0s] Initial random population of 40 configs\n"));
-  EXPECT_THAT(log_, HasSubstr("Generation 0 complete: error=0 ok=40 min="));
+  EXPECT_THAT(log_, HasSubstr("Initial population: failed=0 ok=39 min="));
   EXPECT_THAT(log_, HasSubstr("Generation 1 starting: "));
+  record.static_shapes = false;
   EXPECT_THAT(
-      completion_text(outcome, false),
+      completion_text(record),
       testing::MatchesRegex("Autotuning complete in [0-9.]+s after searching [0-9]+ configs.\n"
                             "One can hardcode the best config and skip autotuning with:\n"
                             "    @helion.kernel\\(config=helion.Config\\(block_sizes=.*\\), "
                             "static_shapes=False\\)"));
+}
+
+TEST_F(TuneTest, SameTimingsSameRecord) {
+  machine_.cost = bowl;
+  options_.budget = 3;
+  std::string first = print_record(tune(pattern_search(problem(), search_)));
+  FakeMachine again;
+  again.cost = bowl;
+  options_.clock = again.clock();
+  auto strategy = pattern_search(problem(), search_);
+  auto bench = local_bench(again, 2, again.clock());
+  auto record = tune::tune(*strategy, space_.defaults(), *bench, options_, blank());
+  ASSERT_TRUE(record);
+  EXPECT_EQ(print_record(*record), first);
+}
+
+TEST_F(TuneTest, EndsWhenNoGainIsExpected) {
+  machine_.cost = bowl;
+  options_.budget = 0;
+  options_.expected_gain = [](std::span<const Measurement> history) {
+    return history.size() < 200 ? 0.5 : 0.005;
+  };
+  Record record = tune(random_search(problem(), search_));
+  EXPECT_EQ(record.stopped, "the expected gain is below 1 %");
+  EXPECT_LT(record.elapsed, options_.most_seconds / 2);
+  EXPECT_GE(record.trials.size(), 200);
+}
+
+TEST_F(TuneTest, QuarantinedConfigsAreNotRun) {
+  machine_.cost = bowl;
+  Config bad = space_.defaults(), good = bad;
+  bad["unroll"] = 4;
+  good["unroll"] = 2;
+  options_.quarantine[bad.dump()] = "SIGSEGV";
+  Record record = tune(finite_search({bad, good}));
+  EXPECT_EQ(record.trials[1].status, Status::Skipped);
+  EXPECT_EQ(record.trials[1].reason, "SIGSEGV");
+  EXPECT_EQ(best(record), good);
+  EXPECT_EQ(machine_.compiled, 2);
+}
+
+TEST_F(TuneTest, ClearLosersAreTimedOnce) {
+  machine_.cost = [this](const Config& config) {
+    return config == space_.defaults() ? 1e-3 : 2e-3;
+  };
+  Record record = tune(random_search(problem(), search_));
+  for (std::size_t i = 1; i < record.trials.size(); ++i) {
+    EXPECT_EQ(record.trials[i].samples.size(), 1);
+  }
+}
+
+TEST_F(TuneTest, IntervalsHoldTheTruth) {
+  machine_.cost = bowl;
+  Record record = tune(random_search(problem(), search_));
+  i64 inside = 0, all = 0;
+  double scale = record.trials[0].seconds / bowl(record.trials[0].config);
+  for (const Trial& trial : record.trials) {
+    if (trial.samples.size() < 3) continue;
+    double truth = scale * bowl(trial.config);
+    inside += trial.low <= truth && truth <= trial.high ? 1 : 0;
+    ++all;
+  }
+  EXPECT_GE(static_cast<double>(inside), 0.9 * static_cast<double>(all));
+}
+
+TEST_F(TuneTest, ColdTimingsFlushTheCaches) {
+  machine_.cost = bowl;
+  options_.budget = 1;
+  tune(random_search(problem(), search_));
+  EXPECT_EQ(machine_.flushes, 0);
+  options_.cold = true;
+  Record record = tune(random_search(problem(), search_));
+  i64 samples = 0;
+  for (const Trial& trial : record.trials) samples += static_cast<i64>(trial.samples.size());
+  EXPECT_GE(machine_.flushes, samples);
+}
+
+TEST_F(TuneTest, RecordsSayWhatHappened) {
+  machine_.cost = bowl;
+  std::vector<i64> seen;
+  options_.on_trial = [&](const Trial&, i64 number) { seen.push_back(number); };
+  i64 timed = 0;
+  options_.progress = [&](const Progress& progress) { timed = progress.timed; };
+  Record record = tune(pattern_search(problem(), search_));
+  EXPECT_EQ(seen.size(), record.trials.size());
+  EXPECT_EQ(timed + 1, record.trials.size());
+  EXPECT_EQ(record.trials[0].origin, "default");
+  EXPECT_EQ(record.stopped, "budget");
+  EXPECT_GE(record.runner_up, 0);
+  EXPECT_NE(record.runner_up, record.winner);
+  EXPECT_GT(record.noise, 0);
+  EXPECT_LT(record.compile_time + record.timing_time, record.elapsed * 1.01);
+  auto again = parse_record(print_record(record));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(print_record(*again), print_record(record));
 }
 
 TEST(Measure, SummarisesAndPrints) {

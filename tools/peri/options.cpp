@@ -110,8 +110,8 @@ void add_commands(CLI::App& app, Options& options) {
   add_kernel(*tune, options);
   add_json(*tune, options);
   add_settings(*tune, options,
-               {"device", "cpu", "python", "threads", "seed", "budget", "strategy", "cache_dir",
-                "no_cache", "passes_off"});
+               {"device", "cpu", "python", "threads", "seed", "effort", "budget", "strategy",
+                "search_options", "cold", "cache_dir", "no_cache", "passes_off"});
 
   CLI::App* emit = app.add_subcommand("emit", "Print what a phase makes of a kernel");
   add_kernel(*emit, options);

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 
 #include "commands.h"
 #include "driver/tune.h"
@@ -20,37 +21,61 @@ void on_interrupt(int) {
   std::signal(SIGINT, SIG_DFL);
 }
 
-tune::SessionOptions session_options(const Options& options) {
-  tune::SessionOptions session;
-  session.budget = options.settings.budget;
-  session.is_interrupted = [] { return interrupted.load(std::memory_order_relaxed); };
-  bool live = isatty(STDERR_FILENO) != 0;
-  session.log = [live](const std::string& line) {
-    fmt::print(stderr, "{}{}\n", live ? "\r\033[K" : "", line);
-  };
-  if (live) {
-    session.progress = [](const std::string& line) { fmt::print(stderr, "\r\033[K{}", line); };
-  }
-  return session;
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
 }
 
-void report(Session& session, const tune::Outcome& outcome) {
+void show_progress(const tune::Progress& progress) {
+  std::string locale = environment("LC_ALL");
+  for (const char* name : {"LC_CTYPE", "LANG"}) {
+    if (locale.empty()) locale = environment(name);
+  }
+  tune::Terminal terminal = tune::terminal_of(STDERR_FILENO, environment("COLUMNS"), locale);
+  fmt::print(stderr, "\r\033[K{}", tune::progress_line(progress, terminal));
+}
+
+driver::TuneOptions tune_options() {
+  driver::TuneOptions tuning;
+  tuning.is_interrupted = [] { return interrupted.load(std::memory_order_relaxed); };
+  bool live = isatty(STDERR_FILENO) != 0;
+  tuning.log = [live](const std::string& line) {
+    fmt::print(stderr, "{}{}\n", live ? "\r\033[K" : "", line);
+  };
+  if (live) tuning.progress = show_progress;
+  return tuning;
+}
+
+void report(Session& session, const tune::Record& record) {
   const driver::Compilation& c = session.compilation();
+  double best = tune::seconds_of(record, record.winner), standard = tune::seconds_of(record, 0);
   session.json()["kernel"] = c.decl->name;
-  session.json()["target"] = c.backend->capabilities().target;
-  session.json()["config"] = outcome.best;
-  session.json()["seconds"] = outcome.seconds;
-  session.json()["default_seconds"] = outcome.default_seconds;
-  session.json()["searched"] = outcome.searched;
-  session.json()["failed"] = outcome.failed;
-  session.json()["elapsed"] = outcome.elapsed;
-  session.json()["interrupted"] = outcome.interrupted;
+  session.json()["target"] = record.target;
+  session.json()["config"] = record.trials[record.winner].config;
+  session.json()["seconds"] = best;
+  session.json()["default_seconds"] = standard;
+  session.json()["searched"] = record.trials.size() - 1;
+  session.json()["failed"] = tune::failures(record);
+  session.json()["elapsed"] = record.elapsed;
+  session.json()["interrupted"] = record.interrupted;
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
-  session.text(fmt::format("[{:.0f}s] {}", outcome.elapsed,
-                           tune::completion_text(outcome, c.decl->static_shapes)));
-  session.text(fmt::format("best {}, default {} ({:.2f}x)", tune::print_seconds(outcome.seconds),
-                           tune::print_seconds(outcome.default_seconds),
-                           outcome.default_seconds / outcome.seconds));
+  session.text(fmt::format("[{:.0f}s] {}", record.elapsed, tune::completion_text(record)));
+  session.text(fmt::format("best {}, default {} ({:.2f}x)", tune::print_seconds(best),
+                           tune::print_seconds(standard), standard / best));
+}
+
+// --effort none: the default config, at once.
+int use_default(Session& session) {
+  driver::Compilation& c = session.compilation();
+  if (auto done = driver::compile(c, "space"); !done) return session.finish(done);
+  driver::Outlook outlook = driver::outlook_of_default(c);
+  session.json()["kernel"] = c.decl->name;
+  session.json()["config"] = c.default_config;
+  session.json()["predicted_seconds"] = outlook.seconds;
+  session.json()["predicted_best_seconds"] = outlook.best_seconds;
+  session.text(fmt::format("Using implicit config: {}", space::print_config(c.default_config)));
+  session.text(outlook.text());
+  return session.finish({});
 }
 
 }  // namespace
@@ -58,11 +83,11 @@ void report(Session& session, const tune::Outcome& outcome) {
 int tune(Session& session) {
   std::signal(SIGINT, on_interrupt);
   if (auto prepared = session.prepare(); !prepared) return session.finish(prepared);
-  auto outcome = driver::tune_kernel(session.compilation(), session.arguments(),
-                                     session_options(session.options()));
-  if (!outcome) return session.finish(std::unexpected(outcome.error()));
-  report(session, *outcome);
-  return session.finish({}, outcome->interrupted ? kInterrupted : kDone);
+  if (session.options().settings.effort == "none") return use_default(session);
+  auto record = driver::tune_kernel(session.compilation(), session.arguments(), tune_options());
+  if (!record) return session.finish(std::unexpected(record.error()));
+  report(session, *record);
+  return session.finish({}, record->interrupted ? kInterrupted : kDone);
 }
 
 }  // namespace peri::cli

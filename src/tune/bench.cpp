@@ -1,0 +1,107 @@
+#include "tune/bench.h"
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+namespace peri::tune {
+
+namespace {
+
+// Codes of errors that are the candidate's fault and not the compiler's.
+Status status_of(const Error& error) {
+  return error.code == "wrong-result" || error.code == "out-of-bounds-write" ? Status::WrongResult
+                                                                             : Status::CompileError;
+}
+
+std::string reason_of(const Error& error) {
+  return error.code == "wrong-result" ? error.message : error.code + ": " + error.message;
+}
+
+class LocalBench : public Bench {
+ public:
+  LocalBench(Workload& workload, i64 compile_threads, Clock clock)
+      : workload_(workload), compile_threads_(compile_threads), clock_(std::move(clock)) {}
+
+  Expected<Accuracy> trust(const Config& config, bool is_known_good) override {
+    auto candidate = workload_.compile(config);
+    if (!candidate) return std::unexpected(candidate.error());
+    candidates_[0] = *candidate;
+    return workload_.trust(*candidate, is_known_good);
+  }
+
+  std::vector<Verdict> compile(std::span<const Build> builds) override {
+    std::vector<Verdict> verdicts(builds.size());
+    std::vector<Workload::Candidate> made(builds.size());
+    std::atomic<std::size_t> next = 0;
+    auto work = [&] {
+      for (std::size_t i = next++; i < builds.size(); i = next++) {
+        double begin = clock_();
+        auto candidate = workload_.compile(builds[i].config);
+        if (candidate) {
+          made[i] = *candidate;
+        } else {
+          verdicts[i] = {Status::CompileError, reason_of(candidate.error())};
+        }
+        verdicts[i].seconds = clock_() - begin;
+      }
+    };
+    i64 count = std::min(compile_threads_, static_cast<i64>(builds.size()));
+    std::vector<std::thread> helpers;
+    for (i64 t = 1; t < count; ++t) helpers.emplace_back(work);
+    work();
+    for (std::thread& helper : helpers) helper.join();
+    for (std::size_t i = 0; i < builds.size(); ++i) {
+      if (verdicts[i].ok()) candidates_[builds[i].id] = made[i];
+    }
+    return verdicts;
+  }
+
+  Verdict check(i64 id, double) override {
+    auto checked = workload_.check(candidates_.at(id));
+    if (checked) return {};
+    return {status_of(checked.error()), reason_of(checked.error())};
+  }
+
+  TimeResult time(const TimeRequest& request) override {
+    TimeResult result;
+    result.samples.resize(request.ids.size());
+    auto count = static_cast<i64>(request.ids.size());
+    for (i64 round = 0; round < request.rounds; ++round) {
+      for (i64 i = 0; i < count; ++i) {
+        i64 at = round % 2 == 0 ? i : count - 1 - i;
+        result.samples[at].push_back(time_once(request, request.ids[at]));
+      }
+    }
+    return result;
+  }
+
+  void drop(std::span<const i64> ids) override {
+    for (i64 id : ids) candidates_.erase(id);
+  }
+
+  const std::optional<Error>& failure() const override { return none_; }
+
+ private:
+  double time_once(const TimeRequest& request, i64 id) {
+    const Workload::Candidate& candidate = candidates_.at(id);
+    if (request.cold) workload_.flush_caches();
+    double begin = clock_();
+    for (i64 i = 0; i < request.batch; ++i) workload_.run(candidate);
+    return (clock_() - begin) / static_cast<double>(request.batch);
+  }
+
+  Workload& workload_;
+  i64 compile_threads_;
+  Clock clock_;
+  std::map<i64, Workload::Candidate> candidates_;
+  std::optional<Error> none_;
+};
+
+}  // namespace
+
+std::unique_ptr<Bench> local_bench(Workload& workload, i64 compile_threads, Clock clock) {
+  return std::make_unique<LocalBench>(workload, compile_threads, std::move(clock));
+}
+
+}  // namespace peri::tune

@@ -1,0 +1,92 @@
+// Compiles, checks and times candidates: in this process, or in a worker that they may bring down.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/expected.h"
+#include "tune/measure.h"
+#include "tune/record.h"
+
+namespace peri::tune {
+
+// What a bench asks of the kernel being tuned.
+class Workload {
+ public:
+  using Candidate = std::shared_ptr<const void>;
+  virtual ~Workload() = default;
+  // Code for a config. Thread-safe.
+  virtual Expected<Candidate> compile(const Config& config) = 0;
+  // Makes `candidate`'s results those that others are compared with. Unless `is_known_good`, they
+  // are compared with the reference interpreter's first.
+  virtual Expected<Accuracy> trust(const Candidate& candidate, bool is_known_good) = 0;
+  // Runs a candidate once on poisoned memory and compares its results; `wrong-result` and
+  // `out-of-bounds-write` are faults of the candidate.
+  virtual Expected<void> check(const Candidate& candidate) = 0;
+  virtual void run(const Candidate& candidate) = 0;
+  // Drives the operands out of the caches.
+  virtual void flush_caches() = 0;
+};
+
+// What became of a request; the status of the candidate at fault.
+struct Verdict {
+  Status status = Status::Ok;
+  std::string reason;
+  double seconds = 0;  // that compiling took
+  bool ok() const { return status == Status::Ok; }
+};
+
+struct TimeRequest {
+  std::vector<i64> ids;  // the last one is blamed for a crash
+  i64 rounds = 1;
+  i64 batch = 1;      // calls in a row, of which the mean is taken
+  bool cold = false;  // caches are flushed before each
+  double limit = 1;   // seconds after which a worker is taken to hang
+};
+
+struct TimeResult {
+  Verdict verdict;
+  std::vector<std::vector<double>> samples;  // by id: seconds a call, one for each round
+};
+
+struct Build {
+  i64 id = 0;
+  Config config;
+};
+
+// Candidates are known by numbers that the caller gives them. Id 0 is the trusted one.
+class Bench {
+ public:
+  virtual ~Bench() = default;
+  // Compiles and trusts the config that others are compared with (see Workload::trust). To be
+  // called first.
+  virtual Expected<Accuracy> trust(const Config& config, bool is_known_good) = 0;
+  // Makes code side by side; a verdict each.
+  virtual std::vector<Verdict> compile(std::span<const Build> builds) = 0;
+  virtual Verdict check(i64 id, double limit) = 0;
+  // Times each id once a round, in turns; every other round goes backwards.
+  virtual TimeResult time(const TimeRequest& request) = 0;
+  virtual void drop(std::span<const i64> ids) = 0;
+  // Why nothing can be measured any more, if so.
+  virtual const std::optional<Error>& failure() const = 0;
+};
+
+// In this process; a candidate that crashes takes it along.
+std::unique_ptr<Bench> local_bench(Workload& workload, i64 compile_threads, Clock clock);
+
+struct IsolationOptions {
+  i64 memory_bytes = 0;       // that a worker may use beyond what it begins with; 0: no limit
+  double compile_limit = 30;  // seconds that compiling one batch may take
+  std::function<bool()> is_interrupted;
+};
+
+// In a forked worker, which is replaced when it dies. A crash or a wrong result counts only if it
+// happens again in a fresh worker, since earlier candidates may have done damage.
+std::unique_ptr<Bench> isolated_bench(Workload& workload, i64 compile_threads, Clock clock,
+                                      IsolationOptions options);
+
+}  // namespace peri::tune

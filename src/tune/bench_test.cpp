@@ -1,0 +1,216 @@
+#include "tune/bench.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "base/thread_pool.h"
+#include "tune/worker.h"
+
+namespace peri::tune {
+namespace {
+
+using testing::HasSubstr;
+
+[[gnu::noinline]] void crash() {
+  volatile int* nowhere = nullptr;
+  *nowhere = 1;
+}
+
+void hang() {
+  for (volatile i64 i = 0;; i = i + 1) {
+  }
+}
+
+void leak() {
+  for (;;) {
+    auto* block = static_cast<volatile char*>(std::malloc(1 << 20));
+    if (block == nullptr) std::abort();
+    block[0] = 1;
+  }
+}
+
+// Candidates do what their config says.
+class Misbehaving : public Workload {
+ public:
+  Expected<Candidate> compile(const Config& config) override {
+    std::string what = config["compile"];
+    if (what == "crash") crash();
+    if (what == "hang") hang();
+    if (what == "fail") return fail("no-code", "cannot compile");
+    return std::make_shared<Config>(config);
+  }
+
+  Expected<Accuracy> trust(const Candidate&, bool) override { return Accuracy{.text = "ok"}; }
+
+  Expected<void> check(const Candidate& candidate) override {
+    std::string what = config_of(candidate)["check"];
+    if (what == "wrong") return fail("wrong-result", "differs");
+    if (what == "wrong once") return damaged_ ? fail("wrong-result", "x") : Expected<void>();
+    if (what == "damage") damaged_ = true;
+    return run(what), Expected<void>();
+  }
+
+  void run(const Candidate& candidate) override { run(config_of(candidate)["run"]); }
+  void flush_caches() override {}
+
+ private:
+  static void run(const std::string& what) {
+    if (what == "crash") crash();
+    if (what == "abort") std::abort();
+    if (what == "exit") _exit(3);
+    if (what == "kill") kill(getpid(), SIGKILL);
+    if (what == "illegal") __builtin_trap();
+    if (what == "throw") throw std::runtime_error("out of luck");
+    if (what == "sleep") std::this_thread::sleep_for(std::chrono::hours(1));
+    if (what == "hang") hang();
+    if (what == "leak") leak();
+    if (what == "say") fputs("free(): invalid pointer\n", stderr), std::abort();
+    if (what == "threads") {
+      std::atomic<i64> cells = 0;
+      ThreadPool::global().run(1000, 0, [&](i64 begin, i64 end, i64) { cells += end - begin; });
+      if (cells != 1000) std::abort();
+    }
+  }
+
+  static const Config& config_of(const Candidate& candidate) {
+    return *static_cast<const Config*>(candidate.get());
+  }
+
+  bool damaged_ = false;
+};
+
+Config config(const char* compile, const char* check, const char* run) {
+  return {{"compile", compile}, {"check", check}, {"run", run}};
+}
+
+class IsolatedBenchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ThreadPool::global().run(1000, 0, [](i64, i64, i64) {});  // the parent's pool has threads
+    ASSERT_TRUE(bench_->trust(good_, false));
+  }
+
+  Verdict build(i64 id, const Config& config) {
+    return bench_->compile(std::vector<Build>{{id, config}})[0];
+  }
+
+  Verdict check(const char* what) {
+    EXPECT_TRUE(build(1, config("", what, "")).ok());
+    return bench_->check(1, 0.3);
+  }
+
+  TimeResult time(const char* what) {
+    EXPECT_TRUE(build(1, config("", "", what)).ok());
+    return bench_->time({.ids = {0, 1}, .rounds = 2, .limit = 0.3});
+  }
+
+  void expect_alive() {
+    EXPECT_TRUE(build(2, good_).ok());
+    EXPECT_TRUE(bench_->check(2, 5).ok());
+    TimeResult result = bench_->time({.ids = {0, 2}, .rounds = 3, .limit = 5});
+    EXPECT_TRUE(result.verdict.ok()) << result.verdict.reason;
+    ASSERT_EQ(result.samples.size(), 2);
+    EXPECT_EQ(result.samples[1].size(), 3);
+    EXPECT_FALSE(bench_->failure());
+  }
+
+  Config good_ = config("", "", "threads");
+  Misbehaving workload_;
+  std::unique_ptr<Bench> bench_ = isolated_bench(
+      workload_, 2, steady_clock(),
+      {.memory_bytes = 1 << 30, .compile_limit = 0.5, .is_interrupted = {}});
+};
+
+TEST_F(IsolatedBenchTest, Works) { expect_alive(); }
+
+TEST_F(IsolatedBenchTest, CrashesAreNamed) {
+  struct Row {
+    const char *what, *reason;
+  };
+  for (auto [what, reason] : {Row{"crash", "SIG"}, Row{"abort", "SIGABRT"}, Row{"kill", "SIGKILL"},
+                              Row{"exit", "exit status 3"}, Row{"illegal", "SIG"},
+                              Row{"throw", "out of luck"}, Row{"say", "free(): invalid pointer"}}) {
+    Verdict checked = check(what);
+    EXPECT_EQ(checked.status, Status::Crashed) << what;
+    EXPECT_THAT(checked.reason, HasSubstr(reason));
+    expect_alive();
+    TimeResult timed = time(what);
+    EXPECT_EQ(timed.verdict.status, Status::Crashed) << what;
+    EXPECT_THAT(timed.verdict.reason, HasSubstr(reason));
+    expect_alive();
+  }
+}
+
+TEST_F(IsolatedBenchTest, HangsEnd) {
+  for (const char* what : {"hang", "sleep"}) {
+    EXPECT_EQ(check(what).status, Status::Hung);
+    EXPECT_EQ(time(what).verdict.status, Status::Hung);
+    expect_alive();
+  }
+}
+
+TEST_F(IsolatedBenchTest, LeaksEnd) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "sanitizers need all address space";
+#endif
+#endif
+  EXPECT_TRUE(build(1, config("", "leak", "")).ok());
+  EXPECT_EQ(bench_->check(1, 60).status, Status::Crashed);
+  expect_alive();
+}
+
+TEST_F(IsolatedBenchTest, CompilersMayCrashAndHang) {
+  std::vector<Build> builds = {{1, good_},
+                               {2, config("crash", "", "")},
+                               {3, config("fail", "", "")},
+                               {4, config("hang", "", "")},
+                               {5, good_}};
+  std::vector<Verdict> verdicts = bench_->compile(builds);
+  EXPECT_TRUE(verdicts[0].ok());
+  EXPECT_EQ(verdicts[1].status, Status::Crashed);
+  EXPECT_EQ(verdicts[2].status, Status::CompileError);
+  EXPECT_EQ(verdicts[2].reason, "no-code: cannot compile");
+  EXPECT_EQ(verdicts[3].status, Status::Hung);
+  EXPECT_TRUE(verdicts[4].ok());
+  EXPECT_TRUE(bench_->check(1, 5).ok());
+  EXPECT_TRUE(bench_->check(5, 5).ok());
+}
+
+TEST_F(IsolatedBenchTest, WrongResultsAreConfirmedInAFreshWorker) {
+  EXPECT_EQ(check("wrong").status, Status::WrongResult);
+  EXPECT_TRUE(check("damage").ok());
+  EXPECT_TRUE(check("wrong once").ok());  // wrong in the damaged worker, right in a fresh one
+}
+
+TEST_F(IsolatedBenchTest, InterruptsEndWaiting) {
+  bool interrupted = false;
+  bench_ = isolated_bench(workload_, 1, steady_clock(),
+                          {.is_interrupted = [&] { return interrupted; }});
+  ASSERT_TRUE(bench_->trust(good_, false));
+  ASSERT_TRUE(build(1, config("", "sleep", "")).ok());
+  interrupted = true;
+  EXPECT_EQ(bench_->check(1, 600).status, Status::Skipped);
+}
+
+TEST(Worker, DiesWithItsOwner) {
+  auto worker = Worker::start([](const std::string& text) { return text + text; }, 0);
+  ASSERT_TRUE(worker) << worker.error().message;
+  EXPECT_EQ((*worker)->ask("ab", 5), "abab");
+  auto pid = Worker::start([](const std::string&) { return std::to_string(getpid()); }, 0);
+  ASSERT_TRUE(pid);
+  pid_t child = std::stoi(*(*pid)->ask("", 5));
+  EXPECT_EQ(kill(child, 0), 0);
+  pid->reset();
+  EXPECT_EQ(kill(child, 0), -1);
+}
+
+}  // namespace
+}  // namespace peri::tune

@@ -1,0 +1,262 @@
+// A bench whose work is done by a worker process. Requests and answers are JSON.
+#include <fmt/format.h>
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "tune/bench.h"
+#include "tune/worker.h"
+
+namespace peri::tune {
+
+namespace {
+
+using Json = Config;
+
+constexpr double kDropSeconds = 10;
+constexpr double kTrustSeconds = 600;  // a call of the default config, and comparing its results
+
+Json json_of(const Verdict& verdict) {
+  return {{"status", std::string(status_name(verdict.status))},
+          {"reason", verdict.reason},
+          {"seconds", verdict.seconds}};
+}
+
+Verdict verdict_of(const Json& json) {
+  return {parse_status(json["status"].get<std::string>()).value_or(Status::Crashed),
+          json["reason"].get<std::string>(), json["seconds"].get<double>()};
+}
+
+// The worker's side: answers with a local bench.
+class Server {
+ public:
+  Server(Workload& workload, i64 compile_threads, const Clock& clock)
+      : bench_(local_bench(workload, compile_threads, clock)) {}
+
+  std::string answer(const std::string& text) {
+    Json request = Json::parse(text);
+    std::string verb = request["verb"];
+    if (verb == "trust") return trust(request).dump();
+    if (verb == "compile") return compile(request).dump();
+    if (verb == "check") return json_of(bench_->check(request["id"], 0)).dump();
+    if (verb == "time") return time(request).dump();
+    bench_->drop(request["ids"].get<std::vector<i64>>());
+    return "null";
+  }
+
+ private:
+  Json trust(const Json& request) {
+    auto accuracy = bench_->trust(request["config"], request["is_known_good"]);
+    if (!accuracy) {
+      const Error& error = accuracy.error();
+      return {{"failure", {error.code, error.message, error.hint}}};
+    }
+    return {{"error", accuracy->error},         {"allowed", accuracy->allowed},
+            {"compared", accuracy->compared},   {"cells", accuracy->cells},
+            {"cells_run", accuracy->cells_run}, {"text", accuracy->text}};
+  }
+
+  Json compile(const Json& request) {
+    std::vector<Build> builds;
+    for (const Json& build : request["builds"]) builds.push_back({build["id"], build["config"]});
+    Json verdicts = Json::array();
+    for (const Verdict& verdict : bench_->compile(builds)) verdicts.push_back(json_of(verdict));
+    return verdicts;
+  }
+
+  Json time(const Json& request) {
+    TimeRequest time{request["ids"], request["rounds"], request["batch"], request["cold"]};
+    return bench_->time(time).samples;
+  }
+
+  std::unique_ptr<Bench> bench_;
+};
+
+class IsolatedBench : public Bench {
+ public:
+  IsolatedBench(Workload& workload, i64 compile_threads, Clock clock, IsolationOptions options)
+      : workload_(workload),
+        compile_threads_(compile_threads),
+        clock_(std::move(clock)),
+        options_(std::move(options)) {}
+
+  Expected<Accuracy> trust(const Config& config, bool is_known_good) override {
+    trusted_ = config;
+    configs_[0] = config;
+    auto answer = start(is_known_good);
+    if (!answer) return std::unexpected(answer.error());
+    const Json& json = *answer;
+    return Accuracy{json["error"], json["allowed"],   json["compared"],
+                    json["cells"], json["cells_run"], json["text"]};
+  }
+
+  std::vector<Verdict> compile(std::span<const Build> builds) override {
+    for (const Build& build : builds) configs_[build.id] = build.config;
+    Death death;
+    if (auto verdicts = compile_here(builds, death)) return *verdicts;
+    if (builds.size() == 1 || death.kind == Death::Kind::Interrupted) {
+      return std::vector<Verdict>(builds.size(), verdict_of_death(death));
+    }
+    std::vector<Verdict> verdicts;  // one of them is to blame: which?
+    for (const Build& build : builds) verdicts.push_back(compile({&build, 1})[0]);
+    return verdicts;
+  }
+
+  Verdict check(i64 id, double limit) override {
+    Verdict first = check_here(id, limit);
+    if (first.ok() || first.status == Status::Hung || interrupted_) return first;
+    stop();
+    Verdict second = check_here(id, limit);
+    if (!second.ok()) stop();  // it may have written anywhere
+    return second;
+  }
+
+  TimeResult time(const TimeRequest& request) override {
+    TimeResult first = time_here(request);
+    if (first.verdict.status != Status::Crashed || interrupted_) return first;
+    return time_here(request);
+  }
+
+  void drop(std::span<const i64> ids) override {
+    for (i64 id : ids) {
+      configs_.erase(id);
+      built_.erase(id);
+    }
+    Json list = std::vector<i64>(ids.begin(), ids.end());
+    if (worker_) (void)ask({{"verb", "drop"}, {"ids", list}}, kDropSeconds);
+  }
+
+  const std::optional<Error>& failure() const override { return failure_; }
+
+ private:
+  // A worker that has the trusted candidate.
+  Expected<Json> start(bool is_known_good) {
+    auto server = std::make_shared<Server>(workload_, compile_threads_, clock_);
+    auto worker = Worker::start([server](const std::string& text) { return server->answer(text); },
+                                options_.memory_bytes);
+    if (!worker) return std::unexpected(worker.error());
+    worker_ = std::move(*worker);
+    built_ = {0};
+    Json request = {{"verb", "trust"}, {"config", trusted_}, {"is_known_good", is_known_good}};
+    auto answer = ask(request, kTrustSeconds);
+    if (!answer) {
+      return fail("default-crashed",
+                  fmt::format("the default config ended its worker: {}", answer.error().reason),
+                  "this is a bug of the compiler: please report it with the kernel");
+    }
+    if (!answer->contains("failure")) return *answer;
+    stop();
+    const Json& failure = (*answer)["failure"];
+    return fail(failure[0], failure[1], failure[2]);
+  }
+
+  void stop() {
+    worker_.reset();
+    built_.clear();
+  }
+
+  std::expected<Json, Death> ask(const Json& request, double limit) {
+    auto answer = worker_->ask(request.dump(), limit, options_.is_interrupted);
+    if (answer) return Json::parse(*answer);
+    interrupted_ = answer.error().kind == Death::Kind::Interrupted;
+    stop();
+    return std::unexpected(answer.error());
+  }
+
+  // Starts a worker if there is none, and builds what it lacks of `ids`.
+  std::optional<Verdict> prepare(std::span<const i64> ids) {
+    if (!worker_) {
+      if (auto started = start(true); !started) {
+        if (!interrupted_) failure_ = started.error();
+        return Verdict{Status::Skipped, started.error().message};
+      }
+    }
+    std::vector<Build> missing;
+    for (i64 id : ids) {
+      if (!built_.contains(id)) missing.push_back({id, configs_.at(id)});
+    }
+    Death death;
+    if (missing.empty() || compile_here(missing, death)) return std::nullopt;
+    return verdict_of_death(death);
+  }
+
+  std::optional<std::vector<Verdict>> compile_here(std::span<const Build> builds, Death& death) {
+    if (auto failed = prepare({})) {
+      death.reason = failed->reason;
+      return std::nullopt;
+    }
+    Json list = Json::array();
+    for (const Build& build : builds) list.push_back({{"id", build.id}, {"config", build.config}});
+    auto answer = ask({{"verb", "compile"}, {"builds", list}}, options_.compile_limit);
+    if (!answer) {
+      death = answer.error();
+      return std::nullopt;
+    }
+    std::vector<Verdict> verdicts;
+    for (const Json& verdict : *answer) {
+      verdicts.push_back(verdict_of(verdict));
+      if (verdicts.back().ok()) built_.insert(builds[verdicts.size() - 1].id);
+    }
+    return verdicts;
+  }
+
+  Verdict check_here(i64 id, double limit) {
+    if (auto failed = prepare({&id, 1})) return *failed;
+    auto answer = ask({{"verb", "check"}, {"id", id}}, limit);
+    return answer ? verdict_of(*answer) : verdict_of_death(answer.error());
+  }
+
+  TimeResult time_here(const TimeRequest& request) {
+    TimeResult result;
+    if (auto failed = prepare(request.ids)) {
+      result.verdict = *failed;
+      return result;
+    }
+    auto answer = ask({{"verb", "time"},
+                       {"ids", request.ids},
+                       {"rounds", request.rounds},
+                       {"batch", request.batch},
+                       {"cold", request.cold}},
+                      request.limit);
+    if (answer) {
+      result.samples = answer->get<std::vector<std::vector<double>>>();
+    } else {
+      result.verdict = verdict_of_death(answer.error());
+    }
+    return result;
+  }
+
+  static Verdict verdict_of_death(const Death& death) {
+    switch (death.kind) {
+      case Death::Kind::Hung:
+        return {Status::Hung, death.reason};
+      case Death::Kind::Interrupted:
+        return {Status::Skipped, death.reason};
+      case Death::Kind::Died:
+        break;
+    }
+    return {Status::Crashed, death.reason};
+  }
+
+  Workload& workload_;
+  i64 compile_threads_;
+  Clock clock_;
+  IsolationOptions options_;
+  Config trusted_;
+  std::map<i64, Config> configs_;
+  std::set<i64> built_;  // in the worker
+  std::unique_ptr<Worker> worker_;
+  bool interrupted_ = false;
+  std::optional<Error> failure_;
+};
+
+}  // namespace
+
+std::unique_ptr<Bench> isolated_bench(Workload& workload, i64 compile_threads, Clock clock,
+                                      IsolationOptions options) {
+  return std::make_unique<IsolatedBench>(workload, compile_threads, std::move(clock),
+                                         std::move(options));
+}
+
+}  // namespace peri::tune

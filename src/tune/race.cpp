@@ -1,0 +1,63 @@
+#include "tune/race.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tune/measure.h"
+
+namespace peri::tune {
+
+namespace {
+
+constexpr double kPocock = 2.413;        // two-sided 5 %, five looks
+constexpr double kMedianError = 1.2533;  // standard error of a median over that of a mean
+constexpr double kDeviation = 1.4826;    // of a normal, over its median absolute deviation
+constexpr double kLeastNoise = 1e-3;     // of a pair: clocks and code placement
+constexpr i64 kOwnSpread = 6;            // pairs from which their own spread says something
+
+double deviation(const std::vector<double>& values) {
+  const double middle = median_of(values);
+  std::vector<double> distances;
+  for (double value : values) distances.push_back(std::abs(value - middle));
+  return kDeviation * median_of(distances);
+}
+
+}  // namespace
+
+void Race::add(double candidate, double incumbent) {
+  logs_.push_back(std::log(std::max(candidate, 1e-12) / std::max(incumbent, 1e-12)));
+}
+
+i64 Race::next_look() const {
+  i64 look = kFirstLook;
+  while (look <= pairs()) look *= 2;
+  return look;
+}
+
+double Race::error() const {
+  if (logs_.empty()) return HUGE_VAL;
+  double noise = std::max(noise_, kLeastNoise);
+  if (pairs() >= kOwnSpread) noise = std::max(noise, deviation(logs_));
+  return kPocock * kMedianError * noise / std::sqrt(static_cast<double>(pairs()));
+}
+
+Race::Result Race::result() const {
+  if (pairs() < kFirstLook) return Result::Open;
+  const double middle = median_of(logs_);
+  if (middle + error() < 0) return Result::Faster;
+  return middle - error() > 0 ? Result::Slower : Result::Open;
+}
+
+double Race::ratio() const { return logs_.empty() ? 1 : std::exp(median_of(logs_)); }
+double Race::low() const { return logs_.empty() ? 0 : std::exp(median_of(logs_) - error()); }
+double Race::high() const { return std::exp(logs_.empty() ? 0 : median_of(logs_) + error()); }
+
+double Race::noise_of(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> logs;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    logs.push_back(std::log(std::max(a[i], 1e-12) / std::max(b[i], 1e-12)));
+  }
+  return logs.empty() ? kLeastNoise : std::max(kLeastNoise, deviation(logs));
+}
+
+}  // namespace peri::tune

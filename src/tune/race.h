@@ -1,0 +1,45 @@
+// A sequential test between a candidate and the incumbent that it is timed in turns with.
+//
+// What is tested is the median of log(candidate / incumbent) over paired timings, so that the
+// machine's speed cancels. Up to kLooks looks are taken at doubling numbers of pairs; each uses the
+// critical value of Pocock (Biometrika 64, 1977) for five looks, which keeps the probability of
+// calling a difference where there is none at 1 - confidence over all of them. The spread of a pair
+// is known from control pairs of the incumbent with itself, and widened by the candidate's own.
+#pragma once
+
+#include <vector>
+
+#include "base/ids.h"
+
+namespace peri::tune {
+
+class Race {
+ public:
+  enum class Result : u8 { Open, Faster, Slower };
+  static constexpr i64 kFirstLook = 3, kLooks = 5;
+  static constexpr double kConfidence = 0.95;
+
+  // `noise`: standard deviation of the log ratio of one pair.
+  explicit Race(double noise) : noise_(noise) {}
+
+  void add(double candidate, double incumbent);
+  i64 pairs() const { return static_cast<i64>(logs_.size()); }
+  // Pairs at which the next look is due.
+  i64 next_look() const;
+  Result result() const;
+  double ratio() const;  // candidate / incumbent
+  // Confidence interval of the ratio.
+  double low() const;
+  double high() const;
+
+  // Of control pairs: robust (median absolute deviation), and at least 0.1 %.
+  static double noise_of(const std::vector<double>& a, const std::vector<double>& b);
+
+ private:
+  double error() const;  // half of the interval, in logs
+
+  double noise_;
+  std::vector<double> logs_;
+};
+
+}  // namespace peri::tune

@@ -1,0 +1,59 @@
+#include "tune/race.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace peri::tune {
+namespace {
+
+// A race of two that differ by `ratio`, with log-normal noise, looked at as a session does.
+Race::Result run(double ratio, double noise, std::mt19937_64& rng) {
+  std::normal_distribution<double> normal(0, noise / std::sqrt(2));
+  Race race(noise);
+  for (i64 look = 0; look < Race::kLooks; ++look) {
+    for (i64 more = race.next_look() - race.pairs(); more > 0; --more) {
+      race.add(ratio * std::exp(normal(rng)), std::exp(normal(rng)));
+    }
+    if (race.result() != Race::Result::Open) break;
+  }
+  return race.result();
+}
+
+double share(Race::Result result, double ratio, double noise) {
+  std::mt19937_64 rng(7);
+  constexpr i64 kRaces = 4000;
+  i64 count = 0;
+  for (i64 i = 0; i < kRaces; ++i) count += run(ratio, noise, rng) == result ? 1 : 0;
+  return static_cast<double>(count) / kRaces;
+}
+
+TEST(Race, CallsNoDifferenceWhereThereIsNone) {
+  for (double noise : {0.005, 0.05, 0.3}) {
+    EXPECT_LT(share(Race::Result::Faster, 1, noise) + share(Race::Result::Slower, 1, noise), 0.05);
+  }
+}
+
+TEST(Race, FindsDifferencesBeyondTheNoise) {
+  EXPECT_GT(share(Race::Result::Faster, 0.95, 0.02), 0.99);
+  EXPECT_GT(share(Race::Result::Slower, 1.05, 0.02), 0.99);
+  EXPECT_LT(share(Race::Result::Faster, 1.02, 0.05), 0.01);
+}
+
+TEST(Race, EstimatesTheRatio) {
+  Race race(0.01);
+  for (double speed : {1.0, 3.0, 0.5, 2.0}) race.add(1.2 * speed, speed);  // the machine drifts
+  EXPECT_NEAR(race.ratio(), 1.2, 1e-9);
+  EXPECT_LT(race.low(), 1.2);
+  EXPECT_GT(race.high(), 1.2);
+  EXPECT_EQ(race.next_look(), 6);
+}
+
+TEST(Race, NoiseComesFromControlPairs) {
+  EXPECT_EQ(Race::noise_of({1, 1, 1}, {1, 1, 1}), 1e-3);
+  EXPECT_NEAR(Race::noise_of({1, 1.1, 0.9, 1.05}, {1, 1, 1, 1}), 0.11, 0.05);
+}
+
+}  // namespace
+}  // namespace peri::tune

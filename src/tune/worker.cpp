@@ -1,0 +1,232 @@
+#include "tune/worker.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <exception>
+#include <new>
+
+#include "base/fork_lock.h"
+#include "base/thread_pool.h"
+
+namespace peri::tune {
+namespace {
+
+constexpr int kPollMilliseconds = 50;
+constexpr u64 kMaxMessage = u64{1} << 30;
+constexpr double kInterruptSeconds = 1;  // that an answer may still take after Ctrl-C
+constexpr double kBusyShare = 0.5;       // of the time that a hanging child has the CPU
+constexpr double kStarved = 4;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool send_all(int socket, const void* data, std::size_t size) {
+  const char* bytes = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t sent = send(socket, bytes, size, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    bytes += sent;
+    size -= static_cast<std::size_t>(sent);
+  }
+  return true;
+}
+
+bool send_message(int socket, const std::string& text) {
+  const u64 size = text.size();
+  return send_all(socket, &size, sizeof(size)) && send_all(socket, text.data(), text.size());
+}
+
+// Reads what is there; false at the end of the stream.
+bool read_all(int socket, void* data, std::size_t size) {
+  char* bytes = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t got = recv(socket, bytes, size, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    bytes += got;
+    size -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+bool read_message(int socket, std::string& text) {
+  u64 size = 0;
+  if (!read_all(socket, &size, sizeof(size)) || size > kMaxMessage) return false;
+  text.resize(size);
+  return read_all(socket, text.data(), text.size());
+}
+
+// Bytes of address space in use.
+i64 address_space() {
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  long pages = 0;
+  if (file != nullptr && std::fscanf(file, "%ld", &pages) != 1) pages = 0;
+  if (file != nullptr) std::fclose(file);
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+void limit_memory(i64 more) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return;  // they map terabytes
+#endif
+#endif
+  const i64 used = address_space();
+  if (more <= 0 || used <= 0) return;
+  const auto limit = static_cast<rlim_t>(used + more);
+  const rlimit memory{limit, limit};
+  setrlimit(RLIMIT_AS, &memory);
+}
+
+[[noreturn]] void run_child(int socket, int log, pid_t parent, const Worker::Serve& serve,
+                            i64 memory_bytes) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(0);
+  std::signal(SIGINT, SIG_IGN);  // the parent decides
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  limit_memory(memory_bytes);
+  dup2(log, STDOUT_FILENO);
+  dup2(log, STDERR_FILENO);
+  ThreadPool::global().after_fork();
+  std::string request;
+  while (read_message(socket, request)) {
+    try {
+      if (!send_message(socket, serve(request))) break;
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "{}\n", error.what());
+      std::fflush(stderr);
+      std::abort();
+    }
+  }
+  _exit(0);
+}
+
+// "SIGSEGV".
+std::string signal_name(int number) {
+  const char* name = sigabbrev_np(number);
+  return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", number);
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Worker>> Worker::start(Serve serve, i64 memory_bytes) {
+  auto failed = [](const char* what) {
+    return fail("worker-failed", fmt::format("{}: {}", what, std::strerror(errno)),
+                "close other programs, or raise the limit of processes (ulimit -u)");
+  };
+  int sockets[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return failed("cannot make a socket pair");
+  }
+  const int log = memfd_create("perihelion-worker", MFD_CLOEXEC);
+  std::fflush(nullptr);
+  const pid_t parent = getpid();
+  fork_lock().lock();
+  const pid_t child = log < 0 ? -1 : fork();
+  const int cause = errno;
+  if (child == 0) {
+    new (&fork_lock()) std::shared_mutex;  // its owner is a thread of the parent
+    close(sockets[0]);
+    run_child(sockets[1], log, parent, serve, memory_bytes);
+  }
+  fork_lock().unlock();
+  if (child < 0) {
+    for (int file : {sockets[0], sockets[1], log}) close(file);
+    errno = cause;
+    return failed("cannot start a worker process");
+  }
+  close(sockets[1]);
+  return std::unique_ptr<Worker>(new Worker(child, sockets[0], log));
+}
+
+Worker::~Worker() {
+  if (pid_ > 0) kill(Death::Kind::Interrupted, "");
+  close(socket_);
+  close(log_);
+}
+
+std::expected<std::string, Death> Worker::ask(const std::string& request, double seconds,
+                                              const std::function<bool()>& is_interrupted) {
+  if (pid_ <= 0 || !send_message(socket_, request)) return std::unexpected(death());
+  const double begin = now(), cpu_begin = cpu_seconds();
+  double deadline = begin + seconds;
+  bool extended = false, interrupted = false;
+  pollfd events{socket_, POLLIN, 0};
+  while (poll(&events, 1, kPollMilliseconds) <= 0) {
+    if (!interrupted && is_interrupted && is_interrupted()) {
+      interrupted = true;
+      deadline = std::min(deadline, now() + kInterruptSeconds);
+    }
+    if (now() < deadline) continue;
+    if (interrupted) return std::unexpected(kill(Death::Kind::Interrupted, "interrupted"));
+    if (!extended && cpu_seconds() - cpu_begin < kBusyShare * seconds) {
+      extended = true;
+      deadline = begin + kStarved * seconds;
+      continue;
+    }
+    return std::unexpected(
+        kill(Death::Kind::Hung, fmt::format("no answer within {:.2g} s", now() - begin)));
+  }
+  std::string answer;
+  if (!read_message(socket_, answer)) return std::unexpected(death());
+  return answer;
+}
+
+// Of a child that is gone, or about to be.
+Death Worker::death() {
+  int status = 0;
+  if (pid_ <= 0 || waitpid(pid_, &status, 0) != pid_) return {Death::Kind::Died, "it is gone"};
+  pid_ = -1;
+  std::string reason = WIFSIGNALED(status) ? signal_name(WTERMSIG(status))
+                                           : fmt::format("exit status {}", WEXITSTATUS(status));
+  const std::string words = last_words();
+  if (!words.empty()) reason += ": " + words;
+  return {Death::Kind::Died, reason};
+}
+
+Death Worker::kill(Death::Kind kind, std::string reason) {
+  ::kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+  return {kind, std::move(reason)};
+}
+
+// The last line that the child wrote to its standard output or error.
+std::string Worker::last_words() const {
+  constexpr off_t kMost = 400;
+  const off_t size = lseek(log_, 0, SEEK_END);
+  char text[kMost];
+  const ssize_t got = size <= 0 ? 0 : pread(log_, text, kMost, std::max<off_t>(0, size - kMost));
+  std::string words(text, static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  words.erase(words.find_last_not_of(" \n") + 1);
+  words.erase(0, words.find_last_of('\n') + 1);
+  for (char& c : words) c = c >= ' ' && c <= '~' ? c : '?';
+  return words;
+}
+
+double Worker::cpu_seconds() const {
+  clockid_t clock;
+  timespec time{};
+  if (clock_getcpuclockid(pid_, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+}  // namespace peri::tune

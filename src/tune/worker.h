@@ -1,0 +1,50 @@
+// A child process that runs what may crash, hang or leak.
+//
+// The child is a fork: it has everything that the parent had when it was started, and answers
+// requests until it is told to stop, dies, or its parent does.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/expected.h"
+#include "base/ids.h"
+
+namespace peri::tune {
+
+// How a worker ended.
+struct Death {
+  enum class Kind : u8 { Died, Hung, Interrupted } kind = Kind::Died;
+  std::string reason;  // "SIGSEGV", "exit status 3", "no answer within 2.0 s", "interrupted"
+};
+
+class Worker {
+ public:
+  // Answers one request; runs in the child.
+  using Serve = std::function<std::string(const std::string& request)>;
+
+  // Forks, when no other thread holds fork_lock(). The child may use `memory_bytes` more than it
+  // begins with (0: no limit). Fails with `worker-failed`.
+  static Expected<std::unique_ptr<Worker>> start(Serve serve, i64 memory_bytes);
+  ~Worker();  // kills the child
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // The answer, or how the worker ended: after a death nothing more may be asked. A child that says
+  // nothing for `seconds` is killed; one that got little of the CPU in that time is given four
+  // times as long.
+  std::expected<std::string, Death> ask(const std::string& request, double seconds,
+                                        const std::function<bool()>& is_interrupted = {});
+
+ private:
+  Worker(int pid, int socket, int log) : pid_(pid), socket_(socket), log_(log) {}
+  Death death();
+  Death kill(Death::Kind kind, std::string reason);
+  std::string last_words() const;
+  double cpu_seconds() const;
+
+  int pid_, socket_, log_;
+};
+
+}  // namespace peri::tune
