@@ -144,7 +144,7 @@ class Explanation {
   }
 
   void failed() {
-    const std::vector<FailureGroup> groups = failures(r_);
+    const std::vector<FailureGroup> groups = failure_groups(r_);
     if (groups.empty()) return line("no config failed");
     for (size_t i = 0; i < std::min(groups.size(), kMostFailures); ++i) {
       line("{} failed: {}: {} (first: config {})", groups[i].count, status_name(groups[i].status),
@@ -206,7 +206,7 @@ Config explain_json(const Record& record) {
   json["predicted_seconds"] = best.predicted;
   json["prediction_rank_correlation"] = prediction_correlation(record);
   json["failures"] = Config::array();
-  for (const FailureGroup& group : failures(record)) {
+  for (const FailureGroup& group : failure_groups(record)) {
     json["failures"].push_back({{"status", status_name(group.status)},
                                 {"reason", group.reason},
                                 {"count", group.count},

@@ -122,7 +122,7 @@ Time time_of(const Record& record, i64 trial) {
   return {t.seconds, t.low, t.high};
 }
 
-std::vector<FailureGroup> failures(const Record& record) {
+std::vector<FailureGroup> failure_groups(const Record& record) {
   std::vector<FailureGroup> groups;
   for (size_t i = 0; i < record.trials.size(); ++i) {
     const Trial& trial = record.trials[i];

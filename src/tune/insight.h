@@ -48,7 +48,7 @@ struct FailureGroup {
   i64 first = 0;  // number of a config that failed so
 };
 // Most frequent first; numbers in reasons do not tell groups apart.
-std::vector<FailureGroup> failures(const Record& record);
+std::vector<FailureGroup> failure_groups(const Record& record);
 
 // Where a time stands against the roofline.
 struct Position {

@@ -72,7 +72,7 @@ TEST(Failures, AreGroupedByReasonWithoutNumbers) {
     trial.reason = reason;
     record.trials.push_back(trial);
   }
-  auto groups = failures(record);
+  auto groups = failure_groups(record);
   ASSERT_EQ(groups.size(), 2);
   EXPECT_EQ(groups[0].count, 2);
   EXPECT_EQ(groups[1].first, 2);

@@ -257,7 +257,7 @@ class Page {
   }
 
   void failed() {
-    const std::vector<FailureGroup> groups = failures(r_);
+    const std::vector<FailureGroup> groups = failure_groups(r_);
     if (groups.empty()) return;
     out_ +=
         "<h2>Failures</h2>\n<div class=\"card\"><table>\n<thead><tr><th class=\"n\">Count</th>"

@@ -9,7 +9,21 @@ namespace peri::cpu {
 namespace {
 
 constexpr double kLine = 64;
-constexpr i64 kWay = 4096;  // bytes after which addresses use the same set of L1 again
+constexpr double kPage = 4096;
+constexpr double kScatter = 8;  // time of a lone line beyond L2, in those of lines in a row
+constexpr i64 kWay = 4096;      // bytes after which addresses use the same set of L1 again
+
+// Of a stream that is walked from page to page, by how much lies together on each.
+double scatter_of(const Stream& stream) {
+  double run = kLine;
+  for (int d = 0; d < stream.rank; ++d) {
+    const Stream::Dim& dim = stream.dims[d];
+    if (dim.stride == stream.element_bytes && !dim.random) {
+      run = std::max(run, dim.span * stream.element_bytes);
+    }
+  }
+  return 1 + kScatter * kLine / run;
+}
 
 bool covers_same(const Stream& a, const Stream& b) {
   if (a.array != b.array || a.rank != b.rank) return false;
@@ -54,7 +68,7 @@ void MemoryModel::touch(Stream& stream) {
   double bytes = stream.footprint();
   for (int level = 0; level < kLevels; ++level) {
     bool skips = stream.streaming && level + 1 < kLevels;
-    stream.traffic[level] = skips ? 0 : bytes * stream.weight(level);
+    stream.traffic[level] = skips ? 0 : bytes * stream.cost(level);
   }
 }
 
@@ -102,6 +116,10 @@ void MemoryModel::repeat(Streams& streams, analysis::AxisId axis, BlockId block,
     for (int d = 0; d < stream.rank; ++d) {
       Stream::Dim& dim = stream.dims[d];
       bool walked = (axis && dim.axis == axis) || (block && dim.block == block);
+      if (walked && trips > 1 && dim.stride >= kPage && stream.scatter == 1) {
+        stream.scatter = scatter_of(stream);
+        for (int level = 1; level < kLevels; ++level) stream.traffic[level] *= stream.scatter;
+      }
       if (walked) dim.span = std::min(dim.span * std::max(trips, 1.0), std::max(dim.size, 1.0));
     }
     double bytes = stream.footprint();
@@ -109,7 +127,7 @@ void MemoryModel::repeat(Streams& streams, analysis::AxisId axis, BlockId block,
       if (stream.found[level] || (stream.streaming && level + 1 < kLevels)) continue;
       bool fits = body[level] <= capacities_[level];
       double all = stream.traffic[level] * trips;
-      stream.traffic[level] = fits ? std::min(all, bytes * stream.weight(level)) : all;
+      stream.traffic[level] = fits ? std::min(all, bytes * stream.cost(level)) : all;
     }
   }
 }

@@ -11,7 +11,8 @@
 //
 // What one iteration touches stays in a cache if it all fits; then the loop brings each byte once,
 // else every iteration brings its own again. Rows whose distance is a large power of two use few of
-// a cache's sets, so they count as longer than they are.
+// a cache's sets, so they count as longer than they are. Short runs on a page each are not
+// prefetched: from beyond L2 their bytes count several times.
 #pragma once
 
 #include <array>
@@ -40,12 +41,14 @@ struct Stream {
   int rank = 0;
   double element_bytes = 4;
   bool store = false;
+  double scatter = 1;                     // how much longer lines take that no prefetcher expects
   bool streaming = false;                 // a store around the caches
   i64 part = 0;                           // of the prediction, which pays for it
   std::array<double, kLevels> traffic{};  // bytes from beyond L1, L2, L3
   std::array<bool, kLevels> found{};      // an earlier stream has brought it there
 
   void add_dim(const Dim& dim);
+  double cost(int level) const { return weight(level) * (level > 0 ? scatter : 1); }
   // Bytes moved per byte touched: stores read their lines from memory first, and write them back.
   double weight(int level) const { return !store || streaming ? 1 : level == 2 ? 2 : 1.2; }
   // Bytes of the cache lines that are touched; `lookup`: with those that only block sets of L1.

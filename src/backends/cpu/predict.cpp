@@ -208,6 +208,13 @@ Streams Predictor::loop(const Node& n) {
   Streams streams = nodes(n.body);
   if (parts_.size() > first) parts_[first].cycles += machine_.loop_cycles;
   scale(first, trips);
+  for (ir::OpId id : n.memory_reductions) {
+    double elements = 1;
+    for (plan::AxisId axis : plan_.axes.defined(kernel_, kernel_[id].results[0])) {
+      elements *= count(axis);
+    }
+    if (parts_.size() > first) parts_[first].cycles += elements * machine_.clear_cycles;
+  }
   move_prefetched(n, streams);
   memory_.repeat(streams, n.axis, {}, trips);
   return streams;

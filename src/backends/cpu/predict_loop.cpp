@@ -25,7 +25,6 @@ namespace {
 constexpr double kSimple = 0.55, kOrderedCompare = 1.6, kSign = 2, kDivision = 7;
 constexpr double kRoundToBf16 = 3, kRandom = 110;
 constexpr double kDoubleCall = 20;  // of libm, a lane
-constexpr double kNoOverlap = 1.3;  // of functions that are not unrolled
 
 bool is_reduction(const Op& op) { return ir::info(op.code).rule == ir::Rule::Reduce; }
 
@@ -292,8 +291,7 @@ Streams Predictor::vector_loop(NodeId id) {
   for (ir::OpId id : n.reductions) {
     work.chain = std::max(work.chain, chain_cost(kernel_[id]) / unroll);
   }
-  double arithmetic = work.ops * machine_.vector_op_cycles;
-  if (unroll == 1 && work.ops >= 6) arithmetic *= kNoOverlap;
+  const double arithmetic = work.ops * machine_.vector_op_cycles;
   const double accesses = std::max(work.loads, work.stores);
   part.accesses = accesses > arithmetic;
   const double busy = std::max({arithmetic, accesses, work.chain, machine_.loop_cycles / unroll});

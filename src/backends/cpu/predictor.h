@@ -21,10 +21,11 @@ struct Machine {
   double l2_bytes = 60, l3_bytes = 26, memory_bytes = 8;  // per cycle of one core
   double memory_sharing = 1.6;  // memory bandwidth of all cores, in those of one
   double loop_cycles = 1;       // of an iteration
-  double entry_cycles = 6;      // of a loop, its tail included
+  double entry_cycles = 3;      // of a loop, its tail included
   double join_cycles = 18;      // a reduction's lanes into one
   double latency_cycles = 3;    // of an addition
-  double cell_cycles = 10;      // of a grid cell
+  double cell_cycles = 5;       // of a grid cell
+  double clear_cycles = 1.3;    // of an accumulator in memory, one at a time
   double call_seconds = 0.4e-6;
   double thread_seconds = 2.5e-6;  // to start and to wait for the others
   double turn_seconds = 0.1e-6;    // to take the next cells of a dynamic schedule
