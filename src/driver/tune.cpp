@@ -12,6 +12,7 @@
 #include "driver/version.h"
 #include "driver/workload.h"
 #include "runtime/device_info.h"
+#include "tune/roofline.h"
 
 namespace peri::driver {
 
@@ -154,11 +155,14 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
+  tune::Record described = describe(c);
+  described.roofline =
+      tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads);
   i64 threads = ThreadPool::available_cpus();
   auto bench = tune::isolated_bench(
       workload, threads, session.clock,
       {.memory_bytes = worker_bytes(arguments), .is_interrupted = options.is_interrupted});
-  auto record = tune::tune(**strategy, c.default_config, *bench, session, describe(c));
+  auto record = tune::tune(**strategy, c.default_config, *bench, session, std::move(described));
   if (!record) return record;
   record->elapsed = session.clock() - started;
   c.config = record->trials[record->winner].config;

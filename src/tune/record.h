@@ -113,7 +113,7 @@ std::string print_record(const Record& record);
 
 // Of a trial: as the final round has it, or else the search.
 double seconds_of(const Record& record, i64 trial);
-i64 failures(const Record& record);
+i64 count_failures(const Record& record);
 
 // Fails with `bad-record` (where, as a JSON path, and what was expected) on anything that is no
 // complete record of a schema that this version knows. print(parse(text)) parses to the same

@@ -450,7 +450,7 @@ double seconds_of(const Record& record, i64 trial) {
   return record.trials[trial].seconds;
 }
 
-i64 failures(const Record& record) {
+i64 count_failures(const Record& record) {
   return std::ranges::count_if(record.trials,
                                [](const Trial& trial) { return trial.status != Status::Ok; });
 }

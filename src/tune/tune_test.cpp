@@ -154,7 +154,7 @@ TEST_F(TuneTest, PatternSearchFindsTheBottom) {
   EXPECT_EQ(best(record)["block_sizes"].dump(), "[32,128]");
   EXPECT_EQ(best(record)["unroll"], 4);
   EXPECT_NEAR(gain(record), 3.4, 0.2);
-  EXPECT_EQ(failures(record), 0);
+  EXPECT_EQ(count_failures(record), 0);
 }
 
 TEST_F(TuneTest, RandomSearchImproves) {
@@ -209,7 +209,7 @@ TEST_F(TuneTest, FailuresAreSkippedWithTheirReason) {
   machine_.broken = [](const Config& config) { return config["unroll"] == 4; };
   machine_.wrong = [](const Config& config) { return config["unroll"] == 8; };
   Record record = tune(pattern_search(problem(), search_));
-  EXPECT_GT(failures(record), 0);
+  EXPECT_GT(count_failures(record), 0);
   EXPECT_THAT(best(record)["unroll"].get<int>(), testing::AnyOf(1, 2, 16));
   EXPECT_THAT(log_, HasSubstr("skipped (compile-error: no-code: cannot compile): helion.Config("));
   EXPECT_THAT(log_, HasSubstr("skipped (wrong-result: differs)"));

@@ -55,7 +55,7 @@ void report(Session& session, const tune::Record& record) {
   session.json()["seconds"] = best;
   session.json()["default_seconds"] = standard;
   session.json()["searched"] = record.trials.size() - 1;
-  session.json()["failed"] = tune::failures(record);
+  session.json()["failed"] = tune::count_failures(record);
   session.json()["elapsed"] = record.elapsed;
   session.json()["interrupted"] = record.interrupted;
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
