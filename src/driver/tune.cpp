@@ -151,13 +151,13 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
   double started = session.clock();
   double reference = kReferenceSeconds;
   if (session.budget > 0) reference = std::min(reference, kReferenceShare * session.budget);
+  tune::Record described = describe(c);
+  described.roofline = tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads,
+                                         c.request.settings.cold);
   KernelWorkload workload(c, arguments, c.default_config, reference);
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
-  tune::Record described = describe(c);
-  described.roofline =
-      tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads);
   i64 threads = ThreadPool::available_cpus();
   auto bench = tune::isolated_bench(
       workload, threads, session.clock,

@@ -14,6 +14,7 @@ using ir::OpCode;
 namespace {
 
 constexpr double kUnknown = 1;
+constexpr double kColdBytes = 1e9;  // more than any cache
 
 class Counter {
  public:
@@ -151,9 +152,11 @@ class Counter {
 
 Work work_of(const Kernel& kernel) { return Counter(kernel).run(); }
 
-Roofline roofline_of(const Kernel& kernel, const backends::Backend& backend, i64 threads) {
+Roofline roofline_of(const Kernel& kernel, const backends::Backend& backend, i64 threads,
+                     bool cold) {
   const Work work = work_of(kernel);
-  const backends::MachineSpeed speed = backend.machine_speed(threads, work.bytes);
+  const backends::MachineSpeed speed =
+      backend.machine_speed(threads, cold ? kColdBytes : work.bytes);
   return {work.bytes, work.flops, speed.bytes_per_second, speed.flops_per_second};
 }
 

@@ -19,6 +19,8 @@ struct Work {
 Work work_of(const ir::Kernel& kernel);
 
 // With the machine's speed on `threads` threads (0: all), measured where it is not known yet.
-Roofline roofline_of(const ir::Kernel& kernel, const backends::Backend& backend, i64 threads);
+// `cold`: operands come from memory, however small they are.
+Roofline roofline_of(const ir::Kernel& kernel, const backends::Backend& backend, i64 threads,
+                     bool cold);
 
 }  // namespace peri::tune

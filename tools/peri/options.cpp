@@ -108,6 +108,13 @@ void add_commands(CLI::App& app, Options& options) {
 
   CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");
   add_kernel(*tune, options);
+  tune->add_option(
+          "--report", options.report,
+          "write the run as one HTML page: its course, what each knob is worth, the roofline")
+      ->type_name("FILE.html");
+  tune->add_option("--log", options.log,
+                   "append a row for each config to a table, as soon as it is known")
+      ->type_name("FILE.csv");
   add_json(*tune, options);
   add_settings(*tune, options,
                {"device", "cpu", "python", "threads", "seed", "effort", "budget", "strategy",

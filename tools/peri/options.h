@@ -14,7 +14,9 @@ struct Options {
   std::vector<std::string> arguments;  // NAME=SPEC
   std::string config;                  // JSON, helion.Config(...) or @file; "": none
   std::string stage;
-  std::string out;  // folder; "": none
+  std::string out;     // folder; "": none
+  std::string report;  // of tune: HTML file; "": none
+  std::string log;     // of tune: CSV file; "": none
   bool check = false;
   bool time = false;
   bool json = false;

@@ -4,10 +4,14 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 
+#include "base/files.h"
 #include "commands.h"
 #include "driver/tune.h"
 #include "space/config.h"
+#include "tune/csv_log.h"
+#include "tune/report.h"
 
 namespace peri::cli {
 
@@ -64,6 +68,18 @@ void report(Session& session, const tune::Record& record) {
                            tune::print_seconds(standard), standard / best));
 }
 
+// --report: the run as a page.
+Expected<void> write_report(Session& session, const tune::Record& record) {
+  const std::string& path = session.options().report;
+  if (path.empty()) return {};
+  std::string page = tune::html_report(record);
+  std::string_view parts[] = {page};
+  if (auto written = replace_file(path, parts); !written) return written;
+  session.json()["report"] = path;
+  session.text(fmt::format("report written to {}", path));
+  return {};
+}
+
 // --effort none: the default config, at once.
 int use_default(Session& session) {
   driver::Compilation& c = session.compilation();
@@ -84,10 +100,19 @@ int tune(Session& session) {
   std::signal(SIGINT, on_interrupt);
   if (auto prepared = session.prepare(); !prepared) return session.finish(prepared);
   if (session.options().settings.effort == "none") return use_default(session);
-  auto record = driver::tune_kernel(session.compilation(), session.arguments(), tune_options());
+  driver::TuneOptions tuning = tune_options();
+  std::optional<tune::CsvLog> table;
+  if (!session.options().log.empty()) {
+    auto opened = tune::CsvLog::open(session.options().log);
+    if (!opened) return session.finish(std::unexpected(opened.error()));
+    table = std::move(*opened);
+    tuning.on_trial = [&table](const tune::Trial& trial, i64 number) { table->add(trial, number); };
+  }
+  auto record = driver::tune_kernel(session.compilation(), session.arguments(), tuning);
   if (!record) return session.finish(std::unexpected(record.error()));
   report(session, *record);
-  return session.finish({}, record->interrupted ? kInterrupted : kDone);
+  auto written = write_report(session, *record);
+  return session.finish(written, record->interrupted ? kInterrupted : kDone);
 }
 
 }  // namespace peri::cli
