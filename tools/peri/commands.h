@@ -9,5 +9,6 @@ int list(Session& session);
 int run(Session& session);
 int tune(Session& session);
 int emit(Session& session);
+int explain(Session& session);
 
 }  // namespace peri::cli

@@ -12,5 +12,6 @@ int main(int argc, char** argv) {
   if (command == "list") return list(session);
   if (command == "run") return run(session);
   if (command == "tune") return tune(session);
+  if (command == "explain") return explain(session);
   return emit(session);
 }

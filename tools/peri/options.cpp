@@ -19,6 +19,7 @@ Examples:
   peri run kernels/basic/softmax.py:softmax --arg x=randn[4096,2560] --check --time
   peri run kernels/basic/matmul.py:matmul --arg x=randn[1024,512]:bf16 --arg y=@weights.npy:bf16 --out results
   peri tune kernels/basic/matmul.py:matmul --arg x=randn[1024,1024] --arg y=randn[1024,1024] --budget 30
+  peri explain kernels/basic/softmax.py:softmax --arg x=randn[4096,2560]
   peri emit kernels/basic/matmul.py:matmul --arg x=randn[64,64] --arg y=randn[64,64] --stage plan
 
 Exit status:
@@ -30,7 +31,7 @@ Exit status:
   130  interrupted (tune prints and keeps the best config so far)
 )";
 
-constexpr std::string_view kCommands[] = {"list", "run", "tune", "emit"};
+constexpr std::string_view kCommands[] = {"list", "run", "tune", "explain", "emit"};
 
 constexpr const char* kSpecs = R"(
 SPEC is one of
@@ -120,6 +121,19 @@ void add_commands(CLI::App& app, Options& options) {
                {"device", "cpu", "python", "threads", "seed", "effort", "budget", "strategy",
                 "search_options", "cold", "cache_dir", "no_cache", "passes_off"});
 
+  CLI::App* explain = app.add_subcommand(
+      "explain", "Say why a config was chosen, what limits it and what each knob is worth");
+  add_kernel(*explain, options);
+  explain->get_option("target")->description(
+      "kernel file and kernel, FILE.py:KERNEL, or a tuning record, FILE.json");
+  add_config(*explain, options);
+  explain->add_option("--report", options.report, "of a record: write its HTML page")
+      ->type_name("FILE.html");
+  add_json(*explain, options);
+  add_settings(
+      *explain, options,
+      {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
+
   CLI::App* emit = app.add_subcommand("emit", "Print what a phase makes of a kernel");
   add_kernel(*emit, options);
   add_config(*emit, options);
@@ -157,7 +171,7 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
     print_error({"usage", error.what(), fmt::format("see `{}`", help)}, argc, argv);
   } else {
     print_error({"usage", fmt::format("there is no command `{}`", first),
-                 "the commands are list, run, tune and emit"},
+                 "the commands are list, run, tune, explain and emit"},
                 argc, argv);
   }
   return kUsage;

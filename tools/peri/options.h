@@ -9,13 +9,13 @@
 namespace peri::cli {
 
 struct Options {
-  std::string command;                 // "list", "run", "tune", "emit"
+  std::string command;                 // "list", "run", "tune", "explain", "emit"
   std::string target;                  // FILE.py or FILE.py:KERNEL
   std::vector<std::string> arguments;  // NAME=SPEC
   std::string config;                  // JSON, helion.Config(...) or @file; "": none
   std::string stage;
   std::string out;     // folder; "": none
-  std::string report;  // of tune: HTML file; "": none
+  std::string report;  // HTML file; "": none
   std::string log;     // of tune: CSV file; "": none
   bool check = false;
   bool time = false;
