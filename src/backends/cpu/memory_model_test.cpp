@@ -44,6 +44,17 @@ TEST(MemoryModel, RowsAPowerOfTwoApartShareSets) {
   EXPECT_DOUBLE_EQ(streams[0].traffic[0], 64 * 64 * 16);
 }
 
+TEST(MemoryModel, LoneLinesOnAPageEachCostMoreBeyondL2) {
+  Streams lines{matrix(256, 4096)}, rows{matrix(256, 4096)};
+  model().repeat(lines, kColumns, {}, 16);
+  model().repeat(lines, kRows, {}, 256);
+  EXPECT_DOUBLE_EQ(lines[0].traffic[1], 9.0 * 256 * 64);
+  EXPECT_DOUBLE_EQ(lines[0].traffic[0], 256.0 * 64);
+  model().repeat(rows, kColumns, {}, 4096);
+  model().repeat(rows, kRows, {}, 256);
+  EXPECT_LT(rows[0].traffic[1], 1.1 * 256 * 4 * 4096);
+}
+
 TEST(MemoryModel, ASecondPassFindsARowThatFits) {
   for (double columns : {1024.0, 65536.0}) {
     Streams first{matrix(8, columns)}, second{matrix(8, columns)};
