@@ -56,7 +56,7 @@ struct DeviceState {
   const Env* kernel_env = nullptr;
   i64 conditional = 0;  // depth of enclosing branches
   i64 inner = 0;        // depth of enclosing loops and branches below the root
-  std::vector<std::pair<Sym, std::string>> requirements;  // checks before the launch, with texts
+  std::vector<HostStmt> requirements;  // checks before the launch
 };
 
 // What a speculative pass over a loop body may have changed.
@@ -239,8 +239,11 @@ class Checker {
              const Value* mask, Span span);
   // Does a value broadcast to the shape it is stored to?
   bool fit(TexprId value, const std::vector<Dim>& shape, Span span, const std::string& what);
-  // A condition that the host checks before the launch, so that no access leaves `tensor`.
-  void require(Sym condition, const std::string& tensor, Span span);
+  // A condition that the host checks now or, in device code, before the launch. `text` says what is
+  // the matter where it does not hold.
+  void require(Sym condition, std::string code, const std::string& text, Span span);
+  // An index from the host, counted from the end where it is negative (in this call, with a guard).
+  Sym wrap_index(Sym index, Sym size);
   TexprId access_mask(const Value& mask, const std::vector<Dim>& shape, Span span);
   static std::vector<Value> index_items(const Value& index);
 

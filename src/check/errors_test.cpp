@@ -200,6 +200,17 @@ TEST(Errors, Dtypes) {
             "[tile_m, tile_n] of f32\n");
 }
 
+TEST(Errors, ExtremesOfNothing) {
+  const auto errors = [](const std::string& call) {
+    return check_text(in_device("b = " + call), {{"x", "f32[64,32]"}, {"y", "f32[64,0]"}}).errors;
+  };
+  const std::string text = " over dimension 1, which has size 0\n";
+  EXPECT_EQ(errors("y[tile_m, :].amax(-1)"), "empty-reduction 6:13 `torch.amax`" + text);
+  EXPECT_EQ(errors("torch.argmin(y[tile_m, :], 1)"), "empty-reduction 6:13 `torch.argmin`" + text);
+  EXPECT_EQ(errors("torch.max(y[tile_m, :], dim=1)[0]"), "empty-reduction 6:13 `torch.max`" + text);
+  EXPECT_EQ(errors("y[tile_m, :].sum(-1)"), "");
+}
+
 TEST(Errors, Subscripts) {
   EXPECT_EQ(device_errors("b = x[tile_m, 1.5]"), "index-type 6:23 a float is no subscript\n");
   EXPECT_EQ(device_errors("b = x[tile_m, 32]"),

@@ -24,6 +24,25 @@ std::optional<std::vector<i64>> reduced_dims(Checker& c, const Args& a, i64 para
   return dims;
 }
 
+// torch has no largest or smallest of no elements.
+bool check_elements(Checker& c, const Args& a, const std::vector<i64>& dims) {
+  for (i64 dim : dims) {
+    const Dim& d = c.type(a[0]).shape[static_cast<std::size_t>(dim)];
+    if (d.block || c.depends_on_config(d.size)) continue;  // tiles have elements
+    const Sym some = c.canon(c.syms.make(SymKind::Gt, d.size, c.integer(0)));
+    if (c.hint(d.size) == 0) {
+      c.bad(Kind::EmptyReduction, a.span,
+            fmt::format("`{}` over dimension {}, which has size 0", a.name(), dim),
+            "return before the loop where the dimension is empty");
+      return false;
+    }
+    if (some.is_const() || c.device->conditional > 0) continue;
+    c.require(some, "empty-reduction",
+              fmt::format("`{}` over dimension {}, which has size 0", a.name(), dim), a.span);
+  }
+  return true;
+}
+
 bool float_only(Builtin builtin) { return builtin == Builtin::Mean; }
 
 Value not_defined(Checker& c, const Args& a, Dtype dtype) {
@@ -78,10 +97,12 @@ Value reduction(Checker& c, const Args& a) {
     x = c.cast(x, *dtype);
   }
   const Builtin builtin = a.entry.builtin;
+  const bool extreme = builtin == Builtin::Amax || builtin == Builtin::Amin;
+  if (extreme && !check_elements(c, a, *dims)) return {};
   const Dtype dtype = c.expr(x).type.dtype;
   if (float_only(builtin) && !is_float(dtype)) return not_defined(c, a, dtype);
   if (builtin == Builtin::Any || builtin == Builtin::All) x = c.cast(x, Dtype::Bool);
-  if (dtype == Dtype::Bool && (builtin == Builtin::Amax || builtin == Builtin::Amin)) {
+  if (dtype == Dtype::Bool && extreme) {
     return reduce(c, builtin == Builtin::Amax ? Builtin::Any : Builtin::All, x, *dims, *keep);
   }
   return reduce(c, builtin, x, *dims, *keep);
@@ -96,6 +117,7 @@ Value arg_reduction(Checker& c, const Args& a) {
     return c.not_yet(a.span, a.name() + " over several dimensions");
   }
   if (dtype_of(c, a[0]) == Dtype::Bool) return not_defined(c, a, Dtype::Bool);
+  if (!check_elements(c, a, *dims)) return {};
   return reduce(c, a.entry.builtin, a[0].expr, *dims, *keep);
 }
 
@@ -110,6 +132,7 @@ Value extremum(Checker& c, const Args& a) {
   const auto dims = reduced_dims(c, a, 1);
   const std::optional<bool> keep = flag_arg(c, a, 2, false);
   if (!dims || !keep) return {};
+  if (!check_elements(c, a, *dims)) return {};
   const Value x = c.hold(a[0], "x");
   Value values = reduce(c, a.entry.builtin, x.expr, *dims, *keep);
   if (!a.has(1)) return values;

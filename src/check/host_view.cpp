@@ -53,8 +53,8 @@ std::optional<HostSlice> host_slice(Checker& c, const Value& slice, Sym size) {
     }
     Sym at = c.canon(part.sym);
     if (i < 2) {
-      const std::optional<i64> known = at.as_int();
-      if (known && *known < 0) at = c.syms.make(SymKind::Max, c.syms.add(size, at), c.integer(0));
+      const Sym wrapped = c.wrap_index(at, size);
+      if (wrapped != at) at = c.syms.make(SymKind::Max, wrapped, c.integer(0));
       at = c.canon(c.syms.make(SymKind::Min, at, size));
     }
     parts[i] = at;
@@ -69,16 +69,24 @@ std::optional<HostSlice> host_slice(Checker& c, const Value& slice, Sym size) {
   return HostSlice{parts[0], c.canon(extent), parts[2]};
 }
 
-std::optional<Sym> host_index(Checker& c, const Value& v, Sym size, i64 dim, const HostTensor& t) {
-  Sym at = c.canon(v.sym);
-  const std::optional<i64> known = at.as_int(), limit = c.hint(size);
-  if (known && limit && (*known >= *limit || *known < -*limit)) {
-    c.bad(Kind::IndexRange, v.span,
-          fmt::format("index {} is outside dimension {} of `{}`, which has size {}", *known, dim,
+std::optional<Sym> host_index(Checker& c, const Value& v, Sym size, i64 dim, const HostTensor& t,
+                              Span span) {
+  const std::optional<i64> given = c.hint(v.sym), limit = c.hint(size);
+  if (given && limit && (*given >= *limit || *given < -*limit)) {
+    c.bad(Kind::IndexRange, span,
+          fmt::format("index {} is outside dimension {} of `{}`, which has size {}", *given, dim,
                       t.name, *limit));
     return std::nullopt;
   }
-  if (known && *known < 0) at = c.syms.add(size, at);
+  const Sym at = c.wrap_index(v.sym, size);
+  const Sym inside = c.canon(c.syms.make(SymKind::And, c.syms.make(SymKind::Ge, at, c.integer(0)),
+                                         c.syms.make(SymKind::Lt, at, size)));
+  if (!inside.is_const()) {
+    c.require(inside, "index-out-of-range",
+              fmt::format("index {} is outside dimension {} of `{}`", c.syms.print(c.canon(v.sym)),
+                          dim, t.name),
+              span);
+  }
   return at;
 }
 
@@ -119,7 +127,8 @@ Value Checker::host_subscript(const Value& tensor, const Value& index, Span span
       sizes.push_back(slice->extent);
       strides.push_back(syms.mul(stride, slice->step));
     } else if (v.scalar() && v.sym.type() == SymType::Int) {
-      const auto at = host_index(*this, v, size, static_cast<i64>(dim), t);
+      const auto at =
+          host_index(*this, v, size, static_cast<i64>(dim), t, v.span.source ? v.span : span);
       if (!at) return {};
       offset = syms.add(offset, syms.mul(*at, stride));
     } else if (v.is(ValueKind::Tensor)) {

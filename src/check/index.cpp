@@ -3,6 +3,7 @@
 
 #include "check/checker.h"
 #include "check/fns.h"
+#include "types/sym_bounds.h"
 
 namespace peri::check {
 
@@ -190,7 +191,10 @@ class Accessor {
     // Equal now: a call with other sizes is typed anew, and may broadcast or be an error there.
     if (have && limit && *have == *limit && c_.assume_equal(last, size())) return true;
     const Sym holds = c_.canon(c_.syms.make(SymKind::Le, last, size()));
-    if (!holds.is_const()) c_.require(holds, tensor().name, span_);
+    if (!holds.is_const()) {
+      c_.require(holds, "index-out-of-range",
+                 fmt::format("the loop runs beyond the size of `{}`", tensor().name), span_);
+    }
     return true;
   }
 
@@ -205,7 +209,7 @@ class Accessor {
                   fmt::format("index {} is outside dimension {} of `{}`, which has size {}", *known,
                               dim_, tensor().name, *limit));
     }
-    if (known && *known < 0) at = c_.syms.add(size(), at);
+    at = c_.wrap_index(at, size());
     TIndex index = index_of(TIndex::Kind::Scalar);
     index.value = c_.scalar(at, Dtype::I64, v.span);
     push(std::move(index), std::nullopt);
@@ -272,8 +276,9 @@ class Accessor {
       return std::nullopt;
     }
     Sym at = c_.canon(v.sym);
-    const std::optional<i64> known = at.as_int(), limit = size().as_int();
-    if (known && *known < 0) at = c_.canon(c_.syms.add(size(), at));
+    const std::optional<i64> limit = size().as_int();
+    at = c_.wrap_index(at, size());
+    if (at.as_int().value_or(0) < 0) at = c_.integer(0);
     if (limit && at.as_int() && *at.as_int() > *limit) at = size();
     return at;
   }
@@ -357,13 +362,27 @@ std::vector<Value> Checker::index_items(const Value& index) {
   return items;
 }
 
-void Checker::require(Sym condition, const std::string& tensor, Span span) {
-  for (const auto& [have, text] : device->requirements) {
-    if (have == condition) return;
-  }
+void Checker::require(Sym condition, std::string code, const std::string& text, Span span) {
+  std::vector<HostStmt>& checks = device && !synthetic ? device->requirements : kernel.host;
+  const bool known = std::ranges::any_of(checks, [&](const HostStmt& check) {
+    return check.kind == HostStmt::Kind::Check && check.condition == condition;
+  });
+  if (known) return;
   const diag::Sources::Place place = diags->sources().place(span.source, span.begin);
-  device->requirements.emplace_back(
-      condition, fmt::format("line {}: the loop runs beyond the size of `{}`", place.line, tensor));
+  HostStmt check = host_statement(HostStmt::Kind::Check, span);
+  check.condition = condition;
+  check.code = std::move(code);
+  check.text = fmt::format("line {}: {}", place.line, text);
+  checks.push_back(std::move(check));
+}
+
+Sym Checker::wrap_index(Sym index, Sym size) {
+  index = canon(index);
+  const std::optional<i64> known = index.as_int();
+  if (known) return *known < 0 ? canon(syms.add(size, index)) : index;
+  if (depends_on_config(index) || lower_bound(syms, index).value_or(-1) >= 0) return index;
+  const bool negative = assume_true(syms.make(SymKind::Lt, index, integer(0)));
+  return negative ? canon(syms.add(size, index)) : index;
 }
 
 std::optional<Checker::Access> Checker::access(TensorId tensor, const std::vector<Value>& index,

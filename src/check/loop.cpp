@@ -285,12 +285,7 @@ void Checker::exec_root(const Stmt& stmt, const Value& loop) {
     if (!before.contains(name)) env.dead[name] = "is only assigned in device code";
   }
   env.vars = before;
-  for (const auto& [condition, text] : device->requirements) {
-    HostStmt check = host_statement(HostStmt::Kind::Check, root.span);
-    check.condition = condition;
-    check.text = text;
-    kernel.host.push_back(std::move(check));
-  }
+  for (HostStmt& check : device->requirements) kernel.host.push_back(std::move(check));
   device.reset();
   HostStmt launch = host_statement(HostStmt::Kind::Launch, root.span);
   launch.root = static_cast<i64>(kernel.roots.size());

@@ -156,7 +156,7 @@ struct ReturnValue {
 struct HostStmt {
   enum class Kind : u8 {
     Alloc,   // `tensor`, filled with `fill` if set
-    Check,   // `condition` must hold, else the call fails with `text`
+    Check,   // `condition` must hold, else the call fails with `code` and `text`
     Launch,  // run root `root`
     Copy,    // copy the elements of `source` into `tensor` (same shape): contiguous(), clone()
     Return,  // `value`; the last statement
@@ -167,6 +167,7 @@ struct HostStmt {
   TensorId source;
   Sym fill;
   Sym condition;
+  std::string code = "assertion-failed";
   std::string text;
   i64 root = -1;
   ReturnValue value;

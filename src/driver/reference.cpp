@@ -153,7 +153,7 @@ class ReferenceRun {
     }
     const ScalarValue& condition = scalars_[plan_.op_scalar(index).index];
     if (condition && condition->integer != 0) return {};
-    return fail("assertion-failed", op.text);
+    return fail(op.code, op.text);
   }
 
   i64 last_launch() const {

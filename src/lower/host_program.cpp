@@ -12,8 +12,12 @@ using check::HostTensor;
 using check::ReturnValue;
 
 HostOp make_op(const HostStmt& stmt) {
-  HostOp op{
-      .kind = HostOp::Kind::Alloc, .fill = {}, .condition = {}, .text = {}, .span = stmt.span};
+  HostOp op{.kind = HostOp::Kind::Alloc,
+            .fill = {},
+            .condition = {},
+            .code = {},
+            .text = {},
+            .span = stmt.span};
   op.slot = stmt.tensor.index;
   switch (stmt.kind) {
     case HostStmt::Kind::Alloc:
@@ -26,6 +30,7 @@ HostOp make_op(const HostStmt& stmt) {
     case HostStmt::Kind::Check:
       op.kind = HostOp::Kind::Check;
       op.condition = stmt.condition;
+      op.code = stmt.code;
       op.text = stmt.text;
       break;
     default:

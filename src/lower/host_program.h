@@ -32,7 +32,8 @@ struct HostOp {
   i64 source = -1;   // Copy
   Sym fill;          // Alloc: value of every element, or none
   Sym condition;     // Check
-  std::string text;  // Check: the message if it fails
+  std::string code;  // Check: of the error if it fails
+  std::string text;  // Check: its message
   i64 root = -1;     // Launch
   diag::Span span;
 };

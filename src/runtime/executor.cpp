@@ -197,7 +197,7 @@ Expected<void> Executable::run(i64 index, CallFrame& frame) const {
   }
   const ScalarValue& condition = frame.scalars[plan_.op_scalar(index).index];
   if (condition && condition->integer != 0) return {};
-  return fail("assertion-failed", op.text);
+  return fail(op.code, op.text);
 }
 
 Expected<void> Executable::bind_arguments(CallFrame& frame) const {

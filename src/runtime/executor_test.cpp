@@ -73,7 +73,7 @@ class ExecutorTest : public testing::Test {
     return slot;
   }
   HostOp& add_op(HostOp::Kind kind) {
-    HostOp op{.kind = kind, .fill = {}, .condition = {}, .text = {}, .span = {}};
+    HostOp op{.kind = kind, .fill = {}, .condition = {}, .code = {}, .text = {}, .span = {}};
     host().ops.push_back(op);
     return host().ops.back();
   }
@@ -233,6 +233,7 @@ TEST_F(ExecutorTest, ChecksAndGuardsAreOfTheCall) {
   argument(Dtype::F32, {n, m}, {m, integer(1)});
   HostOp& check = add_op(HostOp::Kind::Check);
   check.condition = syms().make(SymKind::Lt, n, integer(4));
+  check.code = "assertion-failed";
   check.text = "too many rows";
   host().guards.push_back({n, m});
   Executable executable = make();

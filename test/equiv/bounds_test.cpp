@@ -71,6 +71,75 @@ std::string text(const Bounds& test) {
   return text;
 }
 
+// Compiled for `args`, called with `later`.
+struct Later {
+  std::string kernel;
+  ArgTexts args, later;
+  std::string code;  // "": no error
+  std::string error;
+};
+
+std::vector<Later> later_cases() {
+  const std::string range = "index-out-of-range", empty = "empty-reduction";
+  const auto text = [](const std::string& at) {
+    return "index " + at + " is outside dimension 0 of `x`";
+  };
+  const std::string no_rows = "`torch.amin` over dimension 1, which has size 0";
+  return {
+      {"first_row", {{"x", "randn[4,9]"}}, {{"x", "randn[1,9]"}}, "", ""},
+      {"first_row", {{"x", "randn[4,9]"}}, {{"x", "randn[0,9]"}}, range, text("0")},
+      {"host_index",
+       {{"x", "randn[4,9]"}, {"at", "2"}},
+       {{"x", "randn[6,9]"}, {"at", "5"}},
+       "",
+       ""},
+      {"host_index",
+       {{"x", "randn[4,9]"}, {"at", "2"}},
+       {{"x", "randn[6,9]"}, {"at", "6"}},
+       range,
+       text("at")},
+      {"host_index",
+       {{"x", "randn[4,9]"}, {"at", "-1"}},
+       {{"x", "randn[6,9]"}, {"at", "-6"}},
+       "",
+       ""},
+      {"host_index",
+       {{"x", "randn[4,9]"}, {"at", "-1"}},
+       {{"x", "randn[6,9]"}, {"at", "-7"}},
+       range,
+       text("at")},
+      {"host_slice",
+       {{"x", "randn[9]"}, {"begin", "2"}},
+       {{"x", "randn[12]"}, {"begin", "99"}},
+       "",
+       ""},
+      {"host_slice",
+       {{"x", "randn[9]"}, {"begin", "-2"}},
+       {{"x", "randn[12]"}, {"begin", "-99"}},
+       "",
+       ""},
+      {"largest", {{"x", "randn[9,5]"}}, {{"x", "randn[9,1]"}}, "", ""},
+      {"largest", {{"x", "randn[9,5]"}}, {{"x", "randn[9,0]"}}, empty, no_rows},
+      {"host_largest",
+       {{"x", "randn[9,5]"}},
+       {{"x", "randn[9,0]"}},
+       empty,
+       "`torch.amax` over dimension 1, which has size 0"},
+  };
+}
+
+TEST(Later, CallsAreChecked) {
+  for (const Later& test : later_cases()) {
+    SCOPED_TRACE(test.kernel + " " + test.later.back().second);
+    LanguageKernel kernel("bounds.py:" + test.kernel, true);
+    if (!kernel.compile(kernel.parse(test.args))) continue;
+    driver::Arguments arguments = kernel.parse(test.later);
+    EXPECT_EQ(kernel.run(kernel.configs(0).front(), arguments), "");
+    EXPECT_EQ(kernel.error().code, test.code);
+    EXPECT_TRUE(kernel.error().message.ends_with(test.error)) << kernel.error().message;
+  }
+}
+
 class BoundsTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(BoundsTest, ErrorsAreTheInterpreters) {

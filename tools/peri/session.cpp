@@ -21,7 +21,7 @@ constexpr std::string_view kUsageCodes[] = {
     "bad-argument",   "bad-setting",       "unknown-stage",    "unknown-pass",
     "unknown-device", "unknown-cpu-level", "unknown-strategy", "tensor-size", "csv-header"};
 constexpr std::string_view kKernelCodes[] = {"assertion-failed", "bad-host-scalar",
-                                             "index-out-of-range"};
+                                             "index-out-of-range", "empty-reduction"};
 
 bool is_usage(Kind kind) {
   switch (kind) {

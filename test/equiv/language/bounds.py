@@ -86,3 +86,48 @@ def branch(x, at, flag):
         else:
             o[t] = x[t]
     return o
+
+
+@helion.kernel()
+def first_row(x):
+    r = x[0]
+    o = torch.zeros_like(r)
+    for t in hl.tile(r.size(0)):
+        o[t] = r[t]
+    return o
+
+
+@helion.kernel()
+def host_index(x, at: int):
+    r = x[at]
+    o = torch.zeros_like(r)
+    for t in hl.tile(r.size(0)):
+        o[t] = r[t] + x[at, t]
+    return o
+
+
+@helion.kernel()
+def host_slice(x, begin: int):
+    r = x[begin:]
+    o = torch.zeros_like(r)
+    for t in hl.tile(r.size(0)):
+        o[t] = r[t]
+    return o
+
+
+@helion.kernel()
+def largest(x):
+    o = torch.zeros([x.size(0)], dtype=x.dtype)
+    p = torch.zeros([x.size(0)], dtype=torch.int64)
+    for t in hl.tile(x.size(0)):
+        o[t] = x[t, :].amin(-1)
+        p[t] = x[t, :].argmax(-1)
+    return o, p
+
+
+@helion.kernel()
+def host_largest(x):
+    o = torch.zeros_like(x)
+    for t in hl.tile(x.size(0)):
+        o[t, :] = x[t, :]
+    return o, x.amax(1)
