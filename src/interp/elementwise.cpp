@@ -122,6 +122,18 @@ double remainder(double a, double b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
+// torch's: the remainder taken off first, so that a rounded quotient cannot reach the next integer.
+template <class T>
+double floor_quotient(T a, T b) {
+  if (b == 0) return a / b;
+  T rest = std::fmod(a, b);
+  T quotient = (a - rest) / b;
+  if (rest != 0 && (b < 0) != (rest < 0)) quotient -= 1;
+  if (quotient == 0) return std::copysign(T{0}, a / b);
+  T whole = std::floor(quotient);
+  return quotient - whole > T{0.5} ? whole + 1 : whole;
+}
+
 // torch takes these exponents apart, which shows at -inf and -0.
 double power(double a, double b) {
   if (b == 2) return a * a;
@@ -356,10 +368,11 @@ void binary(OpCode code, const Lanes& a, const Lanes& b, Tile& out, bool exact) 
     Integer2 f = integer2(code);
     fill(out, exact, [&](i64 i) { return f(a.integer(i), b.integer(i)); });
   } else if (code == OpCode::FloorDiv) {
-    // The quotient is rounded before it is floored, as machines do.
+    bool single = !exact && compute_dtype(out.dtype) == Dtype::F32;
     fill(out, exact, [&](i64 i) {
-      double quotient = a.real(i) / b.real(i);
-      return std::floor(exact ? quotient : round_to(compute_dtype(out.dtype), quotient));
+      double x = a.real(i), y = b.real(i);
+      return single ? floor_quotient(static_cast<float>(x), static_cast<float>(y))
+                    : floor_quotient(x, y);
     });
   } else {
     Real2 f = real2(code);

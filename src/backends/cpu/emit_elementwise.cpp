@@ -39,7 +39,7 @@ class Elementwise {
       MATH(Log) MATH(Log2) MATH(Log10) MATH(Log1p) MATH(Sqrt) MATH(Rsqrt) MATH(Reciprocal) MATH(Sin)
           MATH(Cos) MATH(Tan) MATH(Sinh) MATH(Cosh) MATH(Tanh) MATH(Asin) MATH(Acos) MATH(Atan)
               MATH(Erf) MATH(Erfc) MATH(Sigmoid) MATH(Floor) MATH(Ceil) MATH(Round) MATH(Trunc)
-                  MATH(Pow) MATH(Atan2) MATH(Fmod) MATH(Remainder)
+                  MATH(Pow) MATH(Atan2) MATH(Fmod) MATH(Remainder) MATH(FloorDiv)
 #undef MATH
                       default : return std::nullopt;
     }
@@ -126,8 +126,7 @@ class Elementwise {
       case OpCode::Xor:
         return b_.CreateXor(a, b);
       case OpCode::FloorDiv:
-        return float_ ? emit_math(b_, target_, MathFn::Floor, b_.CreateFDiv(a, b))
-                      : floor_divide(a, b);
+        return floor_divide(a, b);
       case OpCode::Remainder:
         return remainder(a, b);
       case OpCode::Fmod:

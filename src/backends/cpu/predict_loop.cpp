@@ -58,6 +58,7 @@ double Predictor::op_cost(const Op& op) const {
   const Dtype from = op.operands.empty() ? dtype : kernel_[op.operands[0]].type.dtype;
   const double width =
       size_of(from) == 8 && lanes_ == static_cast<double>(target_.lanes(4)) ? 2 : 1;
+  if (op.code == OpCode::FloorDiv && !is_float(dtype)) return 6 * lanes_;
   switch (op.code) {
 #define MATH1(name, f32, f64, libm, cost) \
   case OpCode::name:                      \
@@ -66,8 +67,6 @@ double Predictor::op_cost(const Op& op) const {
 #include "backends/cpu/vector_math.def"
     case OpCode::Div:
       return kDivision * width;
-    case OpCode::FloorDiv:
-      return is_float(dtype) ? kDivision + 1 : 6 * lanes_;
     case OpCode::Max:
     case OpCode::Min:
       return (is_float(dtype) ? kOrderedCompare : kSimple) * width;

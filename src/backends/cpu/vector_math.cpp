@@ -50,6 +50,20 @@ F remainder(F x, F y) {
   return select((rest != 0.0) & is_other_sign, rest + y, rest);
 }
 
+// torch's: exact for quotients that T holds, NaN where the remainder is. A quotient of 0 has the
+// sign of x / y.
+F floor_divide(F x, F y) {
+  const F rest = x.type()->getScalarType()->isDoubleTy() ? fmod_f64(x, y) : fmod_f32(x, y);
+  const M is_other_sign = (rest != 0.0) & ((bits(rest) ^ bits(y)) < 0);
+  const F near = (x - rest) / y;
+  const F below = select(is_other_sign, near - 1.0, near);
+  const F whole = floor(below);
+  const F nearest = select(below - whole > 0.5, whole + 1.0, whole);
+  const F quotient = x / y;
+  const F result = select(below != 0.0, nearest, copysign(nearest, quotient));
+  return select(y != 0.0, result, quotient);
+}
+
 using Unary = F (*)(F);
 using Binary = F (*)(F, F);
 

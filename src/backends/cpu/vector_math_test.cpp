@@ -103,6 +103,13 @@ T reference(MathFn fn, T x, T y) {
       const T rest = std::fmod(x, y);
       return rest != 0 && std::signbit(rest) != std::signbit(y) ? rest + y : rest;
     }
+    case MathFn::FloorDiv: {
+      if (y == 0) return x / y;
+      const T rest = std::fmod(x, y);
+      const bool down = rest != 0 && std::signbit(rest) != std::signbit(y);
+      const T quotient = std::nearbyint((x - rest) / y) - (down ? 1 : 0);
+      return quotient == 0 ? std::copysign(quotient, x / y) : quotient;
+    }
   }
   return 0;
 }
