@@ -200,6 +200,17 @@ bool all_weak(std::span<const Value> operands) {
 
 }  // namespace
 
+namespace {
+
+// torch takes a scalar exponent of 0.5 for a root, which shows at -inf and -0.
+bool is_root(Checker& c, Builtin builtin, const std::vector<Value>& operands) {
+  if (builtin != Builtin::Pow || !operands[0].array() || !operands[1].scalar()) return false;
+  const Sym exponent = c.canon(operands[1].sym);
+  return exponent.is_const() && std::abs(exponent->value.as_real()) == 0.5;
+}
+
+}  // namespace
+
 Value Checker::elementwise(Builtin builtin, std::vector<Value> operands, Span span,
                            const std::string& what) {
   for (const Value& v : operands) {
@@ -213,6 +224,10 @@ Value Checker::elementwise(Builtin builtin, std::vector<Value> operands, Span sp
   if (!device) {
     return bad(Kind::BadArgument, span, fmt::format("`{}` needs a tensor", what),
                "use the functions of `math` for host scalars");
+  }
+  if (is_root(*this, builtin, operands)) {
+    const bool inverse = canon(operands[1].sym)->value.as_real() < 0;
+    return elementwise(inverse ? Builtin::Rsqrt : Builtin::Sqrt, {operands[0]}, span, what);
   }
   const auto shape = broadcast(operands, span, what);
   if (!shape) return {};

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "interp/ops.h"
 
@@ -13,6 +14,7 @@ namespace {
 using ir::OpCode;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kPi = std::numbers::pi;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr i64 kMin64 = std::numeric_limits<i64>::min();
 
@@ -103,9 +105,15 @@ TEST(Elementwise, BinaryOnFloats) {
       {OpCode::Pow,
        {2, 0, -8, kNan, 2, -kInf},
        {10, 0, 1.0 / 3, 0, kNan, 0.5},
-       {1024, 1, kNan, 1, kNan, kNan}},
-      {OpCode::Pow, {-3, -0.0, -0.0, 4}, {2, 0.5, -1, -0.5}, {9, -0.0, -kInf, 0.5}},
-      {OpCode::Atan2, {0, -0.0, 0}, {1, 1, -1}, {0, -0.0, std::atan2(0.0, -1.0)}},
+       {1024, 1, kNan, 1, kNan, kInf}},
+      {OpCode::Pow,
+       {-3, -0.0, -0.0, 4, 1, -1, 2, 0, -0.0, -kInf, -kInf, 0.5},
+       {2, 0.5, -1, -0.5, kNan, kInf, -kInf, -1, -3, 3, -0.5, -kInf},
+       {9, 0, -kInf, 0.5, 1, 1, 0, kInf, -kInf, -kInf, 0, kInf}},
+      {OpCode::Atan2,
+       {0, -0.0, 0, 0, -0.0, kInf, 1, kNan},
+       {1, 1, -1, -0.0, -0.0, kInf, kInf, 1},
+       {0, -0.0, kPi, kPi, -kPi, kPi / 4, 0, kNan}},
       {OpCode::Max, {1, kNan, 1, -kInf}, {2, 1, kNan, 5}, {2, kNan, kNan, 5}},
       {OpCode::Min, {1, kNan, 1, -kInf}, {2, 1, kNan, 5}, {1, kNan, kNan, -kInf}},
   };

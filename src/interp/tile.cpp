@@ -9,15 +9,7 @@
 
 namespace peri::interp {
 
-namespace {
-
-// Towards zero; what i64 cannot hold becomes its smallest value, as x86 converts.
-i64 truncate(double value) {
-  bool fits = value >= -0x1p63 && value < 0x1p63;
-  return fits ? static_cast<i64>(value) : std::numeric_limits<i64>::min();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 i64 product(const std::vector<i64>& extents) {
   i64 count = 1;
@@ -80,7 +72,8 @@ Tile convert(const Tile& tile, Dtype dtype, bool exact) {
       result.integers[i] = tile.is_real() ? tile.reals[i] != 0 : tile.integers[i] != 0;
     } else {
       result.integers[i] =
-          wrap_to(dtype, tile.is_real() ? truncate(tile.reals[i]) : tile.integers[i]);
+          wrap_to(dtype, tile.is_real() ? real_to_integer(tile.reals[i], size_of(dtype))
+                                        : tile.integers[i]);
     }
   }
   return result;

@@ -89,13 +89,11 @@ bool join_constants(Rewriter& rewriter, ir::OpId id, const SymValue& c2) {
   return rewriter.become(id, code, {x, c});
 }
 
-// The powers that the definition of pow takes apart, too.
+// Not to 0.5, where -inf and -0 tell pow and sqrt apart.
 bool simplify_power(Rewriter& rewriter, ir::OpId id, const SymValue& exponent) {
   ValueId x = rewriter.op(id).operands[0];
   if (is_real(exponent, 2) || is_integer(exponent, 2))
     return rewriter.become(id, OpCode::Mul, {x, x});
-  if (is_real(exponent, 0.5)) return rewriter.become(id, OpCode::Sqrt, {x});
-  if (is_real(exponent, -0.5)) return rewriter.become(id, OpCode::Rsqrt, {x});
   if (is_real(exponent, -1)) return rewriter.become(id, OpCode::Reciprocal, {x});
   return false;
 }

@@ -20,11 +20,7 @@ struct IntegerElement {
   using Wide = i64;
   static i64 load(Raw raw) { return raw; }
   static Raw store(i64 value) { return static_cast<Raw>(value); }  // wraps
-  // Towards zero; what i64 cannot hold becomes its smallest value, as x86 converts.
-  static Raw store(double value) {
-    const bool fits = value >= -0x1p63 && value < 0x1p63;
-    return store(fits ? static_cast<i64>(value) : std::numeric_limits<i64>::min());
-  }
+  static Raw store(double value) { return store(real_to_integer(value, sizeof(Raw))); }
 };
 template <class R>
 struct FloatElement {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <iterator>
 
 namespace peri {
@@ -80,6 +81,14 @@ Dtype promote_weak(Dtype tensor, Dtype scalar) {
 
 Dtype compute_dtype(Dtype dtype) { return is_half(dtype) ? Dtype::F32 : dtype; }
 double epsilon_of(Dtype dtype) { return info(dtype).epsilon; }
+
+i64 real_to_integer(double value, i64 bytes) {
+  const double limit = bytes == 8 ? 0x1p63 : 0x1p31;
+  const double whole = std::trunc(value);
+  const i64 wide = static_cast<i64>(whole >= -limit && whole < limit ? whole : -limit);
+  const u64 shift = static_cast<u64>(64 - 8 * bytes);
+  return static_cast<i64>(static_cast<u64>(wide) << shift) >> shift;
+}
 
 float half_to_float(u16 bits) {
   const u32 sign = u32{bits & 0x8000U} << 16;

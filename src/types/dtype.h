@@ -35,6 +35,11 @@ Dtype compute_dtype(Dtype dtype);
 // Relative rounding unit: 2^-24 for F32, 2^-53, 2^-8 (BF16), 2^-11 (F16); 0 for integers.
 double epsilon_of(Dtype dtype);
 
+// `value` towards zero as the integer `bytes` wide that torch finds on x86: conversions are of 32
+// or 64 bits, what these cannot hold (NaN too) becomes their smallest number, and narrower ones
+// wrap.
+i64 real_to_integer(double value, i64 bytes);
+
 // IEEE conversions, round to nearest even, NaN kept.
 float half_to_float(u16 bits);
 u16 float_to_half(float value);

@@ -85,10 +85,10 @@ std::vector<SymValue> symbol_values(const ir::Kernel& kernel, const space::Confi
   return values;
 }
 
-void run_compiled(const ir::Kernel& kernel, const backends::RootCode& root, Inputs& inputs,
-                  const SymTable::Lookup& lookup) {
+void run_compiled(const ir::Kernel& kernel, const backends::RootCode& root,
+                  std::span<const Tensor> tensors, const SymTable::Lookup& lookup) {
   std::vector<backends::Argument> arguments;
-  for (const Tensor& tensor : inputs.tensors) {
+  for (const Tensor& tensor : tensors) {
     backends::Argument argument;
     argument.pointer = tensor.data();
     arguments.push_back(argument);
@@ -150,6 +150,11 @@ std::string difference(const ir::Kernel& kernel, const Inputs& inputs) {
 
 }  // namespace
 
+void run_compiled(const ir::Kernel& kernel, const backends::RootCode& root,
+                  std::span<const runtime::Tensor> tensors) {
+  run_compiled(kernel, root, tensors, [](SymbolId) { return std::nullopt; });
+}
+
 std::string compare(const ir::Kernel& kernel, const backends::Backend& backend,
                     const space::Config& config, u64 seed) {
   Inputs inputs = make_inputs(kernel, seed);
@@ -163,7 +168,7 @@ std::string compare(const ir::Kernel& kernel, const backends::Backend& backend,
   for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
     auto done = interp::run(kernel, r, environment);
     if (!done) return "interpreter: " + done.error().message;
-    run_compiled(kernel, compiled->artifact.roots[r], inputs, lookup);
+    run_compiled(kernel, compiled->artifact.roots[r], inputs.tensors, lookup);
   }
   return difference(kernel, inputs);
 }
