@@ -20,7 +20,8 @@ namespace peri::cpu {
 
 // Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Sinh, Cosh, Tanh, Asin, Acos, Atan,
 // Sigmoid, Erf, Erfc, Sqrt, Rsqrt, Reciprocal, Floor, Ceil, Round (halves to even), Trunc; of two
-// operands Pow, Atan2 (y first), Fmod (sign of the first), Remainder (sign of the second), FloorDiv.
+// operands Pow, Atan2 (y first), Fmod (sign of the first), Remainder (sign of the second) and
+// FloorDiv.
 enum class MathFn : u8 {
 #define MATH1(name, f32, f64, libm, cost) name,
 #define MATH2(name, f32, f64, libm, cost) name,
