@@ -200,6 +200,18 @@ TEST(Errors, Dtypes) {
             "[tile_m, tile_n] of f32\n");
 }
 
+TEST(Errors, Stack) {
+  EXPECT_EQ(device_errors("b = torch.stack([a, a.sum(1)])"),
+            "shape-mismatch 6:13 a tile [tile_m, tile_n] of f32 is stacked with a tile [tile_m] of "
+            "f32\n");
+  EXPECT_EQ(device_errors("b = torch.stack([a, a], dim=3)"),
+            "dim-out-of-range 6:37 dimension 3 of a value with 3 dimensions\n");
+  EXPECT_EQ(
+      device_errors("b = torch.stack([])"),
+      "bad-argument 6:25 `torch.stack` needs one tensor or more in a list here, and this is a "
+      "list\n");
+}
+
 TEST(Errors, ExtremesOfNothing) {
   const auto errors = [](const std::string& call) {
     return check_text(in_device("b = " + call), {{"x", "f32[64,32]"}, {"y", "f32[64,0]"}}).errors;

@@ -265,6 +265,43 @@ Value unsqueeze(Checker& c, const Args& a) {
   return c.host_view(a[0].tensor, std::move(sizes), std::move(strides), c.integer(0));
 }
 
+// Where the index along the new dimension is i, the i-th value.
+Value stack(Checker& c, const Args& a) {
+  if (!a[0].is(ValueKind::Sequence) || a[0].seq->items.empty()) {
+    return bad_arg(c, a, 0, "one tensor or more in a list");
+  }
+  const std::vector<Value> items = a[0].seq->items;
+  for (const Value& item : items) {
+    if (item.poison()) return {};
+    if (item.is(ValueKind::Tensor)) return c.not_yet(a.span, "stack on host tensors");
+    if (!item.array()) return bad_arg(c, a, 0, "one tensor or more in a list");
+    const std::vector<Dim>&first = c.type(items[0]).shape, &shape = c.type(item).shape;
+    const auto same = [&](const Dim& x, const Dim& y) { return c.same_extent(x, y); };
+    if (std::ranges::equal(first, shape, same)) continue;
+    return c.bad(Kind::ShapeMismatch, a.span,
+                 fmt::format("a {} is stacked with a {}", c.describe(items[0]), c.describe(item)));
+  }
+  const std::optional<i64> dim =
+      a.has(1) ? c.dim_from(a[1], rank_of(c, items[0]) + 1, a[1].span) : std::optional<i64>(0);
+  const std::optional<Dtype> dtype = c.promote_operands(items);
+  if (!dim || !dtype) return {};
+  const Dim count{c.integer(static_cast<i64>(items.size())), {}};
+  Value index = array_value(c.apply(Builtin::Iota, {}, {Dtype::I64, {count}}, a.span));
+  for (i64 d = *dim; d < rank_of(c, items[0]); ++d)
+    index.expr = c.unsqueeze(index.expr, 1 + d - *dim);
+  Value result;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const Value item = array_value(c.unsqueeze(c.cast(items[i].expr, *dtype), *dim));
+    const Value here = scalar_value(c.integer(static_cast<i64>(i)));
+    result = i == 0 ? item
+                    : c.elementwise(Builtin::Where,
+                                    {c.elementwise(Builtin::Eq, {index, here}, a.span, a.name()),
+                                     item, result},
+                                    a.span, a.name());
+  }
+  return result;
+}
+
 Value expand(Checker& c, const Args& a) {
   if (!tensor_arg(c, a, 0)) return {};
   if (a[0].array()) return expand_device(c, a, a[1]);

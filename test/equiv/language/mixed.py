@@ -430,3 +430,28 @@ def lg(x):
         o[t, :] = torch.nn.functional.log_softmax(x[t, :].to(torch.float32), dim=-1).to(x.dtype)
         o[t, :] = torch.exp(o[t, :])
     return o
+
+
+@helion.kernel()
+def stacked(x, y):
+    m, n = x.size()
+    o1 = torch.zeros([m, 2, n], dtype=torch.float32)
+    o2 = torch.zeros([m, hl.specialize(n) * 3], dtype=torch.float32)
+    o3 = torch.zeros([2, m], dtype=torch.float32)
+    for t in hl.tile(m):
+        a, b = x[t, :], y[t, :]
+        o1[t, :, :] = torch.stack([a, b], dim=1)
+        o2[t, :] = torch.stack((a, b, a + b), dim=-1).reshape(t, n * 3)
+        o3[:, t] = torch.stack([a.sum(-1), b.sum(-1)])
+    return o1, o2, o3
+
+
+@helion.kernel()
+def interleaved(x):
+    m, n = x.size()
+    o = torch.empty([m, 2, n], dtype=torch.float32)
+    for t, c in hl.tile([m, n]):
+        lo = (x[t, c] << 4) >> 4
+        hi = x[t, c] >> 4
+        o[t, :, c] = torch.stack([lo.to(torch.float32), hi.to(torch.float32)], dim=1)
+    return o
