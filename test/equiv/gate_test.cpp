@@ -63,7 +63,8 @@ void run_wrong(const backends::Argument* arguments, i64 begin, i64 end, std::byt
 
 class WrongBackend : public backends::Backend {
  public:
-  explicit WrongBackend(std::shared_ptr<const backends::Backend> right) : right_(std::move(right)) {}
+  explicit WrongBackend(std::shared_ptr<const backends::Backend> right)
+      : right_(std::move(right)) {}
 
   const space::Capabilities& capabilities() const override { return right_->capabilities(); }
   bool can_run_here() const override { return true; }
@@ -142,7 +143,8 @@ class Gate : public testing::TestWithParam<Fault> {
     auto shape = last_stored(c.lowered->kernel, victim.argument);
     if (!shape || shape->numel() == 0) return false;
     victim.shape = *shape;
-    if (victim.fault == Fault::AddsNoise && is_coarse(c.lowered->kernel, shape->dtype)) return false;
+    if (victim.fault == Fault::AddsNoise && is_coarse(c.lowered->kernel, shape->dtype))
+      return false;
     expect_caught(c, arguments);
     return true;
   }
