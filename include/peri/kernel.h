@@ -13,6 +13,7 @@
 
 #include <array>
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -32,7 +33,19 @@ struct KernelOptions {
   std::string config;     // JSON or `helion.Config(...)`; "": tuned, the decorator's or the default
   std::string cache_dir;  // of tuned configs; "": the user's cache folder
   bool use_cache = true;
+  // A call for which no config was tuned, given above or hard-coded with `config=` fails with
+  // `not-tuned`. PERI_REQUIRE_TUNED=1 in the environment turns this on too.
+  bool require_tuned = false;
+  // Told of troubles with the cache, and once a kernel when it runs untuned.
+  std::function<void(const Error&)> warn;
 };
+
+// Look-ups of tuned configs by this process: a miss is a kernel that was compiled with a config
+// that nobody chose.
+struct TunedLookups {
+  i64 hits = 0, misses = 0;
+};
+TunedLookups tuned_lookups();
 
 // An argument of a call. It refers to tensors and strings, so it must not outlive them.
 class Arg {

@@ -172,6 +172,7 @@ class SpecParser {
     if (diags_.error_count() > errors) return fail("diagnostics", "the lambda has errors");
     argument.spec.kind = ArgSpec::Kind::Lambda;
     argument.spec.ast = argument.ast.get();
+    argument.spec.text = spec_;
     return argument;
   }
 
@@ -380,7 +381,9 @@ Argument scalar_argument(SymValue value) {
 
 Expected<Argument> parse_argument(const std::string& name, const std::string& spec, i64 seed,
                                   diag::Diags& diags) {
-  return SpecParser(name, spec, seed, diags).parse();
+  auto argument = SpecParser(name, spec, seed, diags).parse();
+  if (argument) argument->text = spec;
+  return argument;
 }
 
 std::map<std::string, ArgSpec> specs_of(const Arguments& arguments) {

@@ -25,6 +25,7 @@ struct Argument {
   runtime::Tensor tensor;            // Tensor
   std::vector<Argument> items;       // List, Tuple
   std::shared_ptr<syntax::Ast> ast;  // Lambda; spec.ast points to it
+  std::string text;                  // the SPEC that it was made from; "": none was
 };
 using Arguments = std::map<std::string, Argument>;
 

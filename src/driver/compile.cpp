@@ -10,7 +10,7 @@
 #include "base/bug.h"
 #include "base/files.h"
 #include "base/fork_lock.h"
-#include "driver/tuned_store.h"
+#include "driver/tuned_choice.h"
 #include "passes/pipeline.h"
 #include "syntax/parse.h"
 
@@ -137,13 +137,10 @@ Expected<void> choose_config(Compilation& c) {
   diag::Span place = c.request.config_place;
   c.config_origin = "given";
   if (!given) {
-    if (auto tuned = TunedStore(c.request).find(c.tuned_key)) {
-      diag::Diags quiet(c.diags.sources());  // a config of another version may not fit
-      if (auto config = c.space.validate(*tuned, c.default_config, quiet)) {
-        c.config = std::move(*config);
-        c.config_origin = "tuned";
-        return {};
-      }
+    if (auto tuned = find_tuned(c)) {
+      c.config = std::move(*tuned);
+      c.config_origin = "tuned";
+      return {};
     }
     if (!c.decl->configs.empty()) {
       given = c.decl->configs[0];
@@ -169,6 +166,7 @@ Expected<void> generate_code(Compilation& c) {
 }
 
 Expected<void> load_code(Compilation& c) {
+  if (auto tuned = check_is_tuned(c); !tuned) return tuned;
   if (!c.backend->can_run_here()) {
     return fail(
         "cannot-run-here",

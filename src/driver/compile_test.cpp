@@ -147,10 +147,53 @@ TEST_F(CompileTest, TunedConfigsBelongToTheirArguments) {
 TEST_F(CompileTest, ATunedConfigThatDoesNotFitIsNoConfig) {
   ASSERT_TRUE(compile(c_, "space"));
   ASSERT_TRUE(TunedStore(c_.request)
-                  .put(c_.tuned_key, space::Config::parse(R"({"block_sizes": [1, 2, 3]})"), 1));
+                  .put(c_, space::Config::parse(R"({"block_sizes": [1, 2, 3]})"), 1));
   ASSERT_TRUE(compile(c_));
   EXPECT_EQ(c_.config_origin, "default");
   EXPECT_FALSE(diags_.has_errors());
+}
+
+TEST_F(CompileTest, UntunedRunsAreCountedToldOnceAndRefusedOnDemand) {
+  std::vector<Error> told;
+  c_.request.warn = [&](const Error& error) { told.push_back(error); };
+  TunedCounts before = tuned_counts();
+  ASSERT_TRUE(compile(c_));
+  Compilation second(diags_);
+  set_up(second, "double");
+  second.request.warn = c_.request.warn;
+  ASSERT_TRUE(compile(second));
+  EXPECT_EQ(tuned_counts().misses, before.misses + 2);
+  EXPECT_LE(told.size(), 1U);  // another test may have been the first
+
+  Compilation strict(diags_);
+  set_up(strict, "double");
+  strict.request.settings.require_tuned = true;
+  auto done = compile(strict);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, "not-tuned");
+  EXPECT_EQ(done.error().hint, "tune it: peri tune k.py:double --arg 'x=randn[100]:f32'");
+
+  ASSERT_TRUE(TunedStore(strict.request).put(strict, strict.default_config, 1));
+  Compilation other(diags_);
+  set_up(other, "double");
+  other.request.args["x"].sizes = {200};
+  other.request.settings.require_tuned = true;
+  auto missed = compile(other);
+  ASSERT_FALSE(missed);
+  EXPECT_THAT(missed.error().message,
+              HasSubstr("differs in arguments (static x=f32[100:1], here static x=f32[200:1])"));
+
+  Compilation tuned(diags_);
+  set_up(tuned, "double");
+  tuned.request.settings.require_tuned = true;
+  ASSERT_TRUE(compile(tuned));
+  EXPECT_EQ(tuned.config_origin, "tuned");
+  EXPECT_EQ(tuned_counts().hits, before.hits + 1);
+
+  Compilation decorated(diags_);
+  set_up(decorated, "triple");
+  decorated.request.settings.require_tuned = true;
+  EXPECT_TRUE(compile(decorated));
 }
 
 TEST_F(CompileTest, OtherTargetsCompileAndDoNotRun) {

@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/hash.h"
 #include "driver/tune.h"
+#include "driver/tuned_store.h"
 #include "space/config.h"
 
 namespace peri {
@@ -171,7 +172,9 @@ struct Kernel::Impl {
   driver::Arguments arguments_of(std::span<const Arg> args) const;
   Expected<Specialisation*> find(std::span<const Arg> args);
   Expected<Specialisation*> find_or_compile(std::span<const Arg> args, const CallKey& key);
-  Expected<std::unique_ptr<Specialisation>> compile(std::map<std::string, ArgSpec> specs);
+  Expected<std::unique_ptr<Specialisation>> compile(std::map<std::string, ArgSpec> specs,
+                                                    bool require_tuned);
+  Expected<std::unique_ptr<Specialisation>> draft(std::span<const Arg> args);
   void remember(const CallKey& key, Specialisation* specialisation);
 
   static Expected<std::shared_ptr<Impl>> make(driver::Request request, const std::string& name,
@@ -205,6 +208,10 @@ Expected<void> Kernel::Impl::open(const std::string& name, const KernelOptions& 
   request.settings.threads = options.threads;
   request.settings.cache_dir = options.cache_dir;
   request.settings.no_cache = !options.use_cache;
+  request.warn = options.warn;
+  auto environment = driver::settings_from_environment();
+  if (!environment) return std::unexpected(environment.error());
+  request.settings.require_tuned = options.require_tuned || environment->require_tuned;
   if (!options.config.empty()) {
     diag::SourceId source = sources.add("config", options.config);
     request.config = space::parse_config(source, diags);
@@ -250,10 +257,11 @@ driver::Arguments Kernel::Impl::arguments_of(std::span<const Arg> args) const {
 }
 
 Expected<std::unique_ptr<Specialisation>> Kernel::Impl::compile(
-    std::map<std::string, ArgSpec> specs) {
+    std::map<std::string, ArgSpec> specs, bool require_tuned) {
   auto made = std::make_unique<Specialisation>(sources);
   made->compilation.request = request;
   made->compilation.request.args = std::move(specs);
+  made->compilation.request.settings.require_tuned = require_tuned;
   made->compilation.module = module;
   if (auto done = driver::compile(made->compilation); !done) {
     return std::unexpected(with_text(done.error(), made->diags));
@@ -265,6 +273,12 @@ Expected<std::unique_ptr<Specialisation>> Kernel::Impl::compile(
   }
   made->use(made->compilation.executable);
   return made;
+}
+
+// For tuning: calls do not find it, so that they never run what nobody chose.
+Expected<std::unique_ptr<Specialisation>> Kernel::Impl::draft(std::span<const Arg> args) {
+  std::lock_guard lock(mutex);
+  return compile(specs_of(arguments_of(args)), false);
 }
 
 // A table twice as large, or as large, with one more entry. Old tables stay: calls may read them.
@@ -298,7 +312,7 @@ Expected<Specialisation*> Kernel::Impl::find_or_compile(std::span<const Arg> arg
     }
   }
   if (found == nullptr) {
-    auto made = compile(std::move(specs));
+    auto made = compile(std::move(specs), request.settings.require_tuned);
     if (!made) return std::unexpected(made.error());
     found = specialisations.emplace(name, std::move(*made))->second.get();
   }
@@ -363,16 +377,27 @@ Expected<Result> Kernel::call(std::span<const Arg> args) const {
 }
 
 Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
-  auto specialisation = impl_->find(args);
-  if (!specialisation) return std::unexpected(specialisation.error());
+  auto found = impl_->find(args);
+  std::unique_ptr<Specialisation> draft;
+  if (!found && found.error().code == "not-tuned") {
+    auto made = impl_->draft(args);
+    if (!made) return std::unexpected(made.error());
+    draft = std::move(*made);
+    found = draft.get();
+  }
+  if (!found) return std::unexpected(found.error());
   std::lock_guard lock(impl_->mutex);
-  driver::Compilation& c = (*specialisation)->compilation;
+  driver::Compilation& c = (*found)->compilation;
   c.request.settings.budget = seconds;
   auto record = driver::tune_kernel(c, impl_->arguments_of(args), {});
   if (!record) return std::unexpected(with_text(record.error(), c.diags));
   auto code = driver::generate(c, c.config);
   if (!code) return std::unexpected(code.error());
-  (*specialisation)->use(driver::load(c, c.config, std::move(code->artifact)));
+  (*found)->use(driver::load(c, c.config, std::move(code->artifact)));
+  if (draft) {
+    std::string name = check::specialization_key(impl_->module->ast, *impl_->decl, c.request.args);
+    impl_->specialisations.emplace(name, std::move(draft));
+  }
   return Tuned{space::print_config(c.config), tune::seconds_of(*record, record->winner),
                tune::seconds_of(*record, 0)};
 }
@@ -381,6 +406,11 @@ Expected<std::string> Kernel::config(std::span<const Arg> args) const {
   auto specialisation = impl_->find(args);
   if (!specialisation) return std::unexpected(specialisation.error());
   return space::print_config((*specialisation)->compilation.config);
+}
+
+TunedLookups tuned_lookups() {
+  driver::TunedCounts counts = driver::tuned_counts();
+  return {counts.hits, counts.misses};
 }
 
 }  // namespace peri

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 namespace peri {
@@ -66,6 +69,35 @@ TEST(Kernel, AddsAndSpecialises) {
     ASSERT_TRUE(sum) << sum.error().message;
     EXPECT_EQ(get_real(sum->tensor, n - 1), 10.0 + n - 1);
   }
+}
+
+TEST(Kernel, RunsOnlyTunedConfigsOnDemand) {
+  std::string folder = testing::TempDir() + fmt::format("peri-kernel-strict-{}", getpid());
+  std::vector<std::string> told;
+  KernelOptions options;
+  options.cache_dir = folder;
+  options.warn = [&](const Error& error) { told.push_back(error.code); };
+  Tensor x = arange(Dtype::F32, 64);
+  auto lax = Kernel::from_text(kText, "add", options);
+  ASSERT_TRUE(lax);
+  TunedLookups before = tuned_lookups();
+  ASSERT_TRUE((*lax)(x, x));
+  EXPECT_EQ(tuned_lookups().misses, before.misses + 1);
+
+  options.require_tuned = true;
+  auto strict = Kernel::from_text(kText, "add", options);
+  ASSERT_TRUE(strict);
+  EXPECT_EQ((*strict)(x, x).error().code, "not-tuned");
+  std::array<Arg, 2> args{Arg(x), Arg(x)};
+  ASSERT_TRUE(strict->tune(args, 0.2));
+  EXPECT_TRUE((*strict)(x, x));
+  auto again = Kernel::from_text(kText, "add", options);
+  EXPECT_TRUE((*again)(x, x));
+  EXPECT_EQ(tuned_lookups().hits, before.hits + 1);
+  options.config = "{\"block_sizes\": [16]}";
+  options.use_cache = false;
+  EXPECT_TRUE((*Kernel::from_text(kText, "add", options))(x, x));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Kernel, ScalarsAreCallTimeValues) {

@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <ctime>
 
-#include "base/hash.h"
 #include "base/thread_pool.h"
-#include "driver/tuned_store.h"
-#include "driver/version.h"
+#include "driver/quarantine.h"
+#include "driver/record_files.h"
+#include "driver/subject.h"
 #include "driver/workload.h"
-#include "runtime/device_info.h"
 #include "tune/roofline.h"
 
 namespace peri::driver {
@@ -48,7 +47,7 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const Tune
   if (!chosen) return std::unexpected(chosen.error());
   tune::SearchProblem problem{.space = c.space,
                               .start = c.default_config,
-                              .seeds = options.seeds,
+                              .seeds = options.seeds.empty() ? seeds_from_cache(c) : options.seeds,
                               .predict = predictor(c),
                               .effect =
                                   [&c](const space::Config& config) {
@@ -58,28 +57,11 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const Tune
   return tune::make_strategy(settings.strategy, std::move(problem), *chosen);
 }
 
-// Records whose spaces have the same knobs give each other configs to start from.
-std::string structure_hash(const space::ConfigSpace& space) {
-  std::string text;
-  for (const space::Knob& knob : space.knobs()) {
-    text += fmt::format("{}:{};", knob.name(), static_cast<int>(knob.kind));
-  }
-  return hash_hex(text);
-}
-
-tune::Record describe(const Compilation& c) {
+tune::Record describe(const Compilation& c, const Arguments& arguments) {
   const Settings& settings = c.request.settings;
-  const runtime::DeviceInfo& machine = runtime::device_info();
   tune::Record record;
-  record.key = c.tuned_key;
-  record.kernel = c.decl->name;
-  record.kernel_hash = hash_hex(c.diags.sources().text(c.module->source));
-  record.structure_hash = structure_hash(c.space);
-  record.specialization = check::specialization_key(c.module->ast, *c.decl, c.request.args);
-  record.target = c.backend->capabilities().target;
-  record.machine = machine.describe();
-  record.fingerprint = machine.fingerprint();
-  record.compiler = kVersion;
+  static_cast<tune::Subject&>(record) = subject_of(c);
+  record.arguments = argument_texts(arguments);
   record.strategy = settings.strategy;
   record.effort = settings.effort;
   record.cache_mode = settings.cold ? "cold" : "warm";
@@ -88,6 +70,17 @@ tune::Record describe(const Compilation& c) {
   record.static_shapes = c.decl->static_shapes;
   record.started = fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)));
   return record;
+}
+
+// Keeps what was learnt for later runs. Troubles with the disk are warnings.
+void keep(const Compilation& c, const tune::Record& record) {
+  TunedStore store(c.request);
+  (void)store.put(record);
+  Quarantine quarantine(store, record.key);
+  for (const tune::Trial& trial : record.trials) {
+    bool is_harmful = trial.status == tune::Status::Crashed || trial.status == tune::Status::Hung;
+    if (is_harmful) (void)quarantine.add(trial.config, trial.status, trial.reason);
+  }
 }
 
 // Memory that a candidate may need besides what is there: copies, results and a working set.
@@ -107,6 +100,8 @@ tune::SessionOptions session_options(const Compilation& c, const TuneOptions& op
   session.progress = options.progress;
   session.on_trial = options.on_trial;
   session.predict = predictor(c);
+  TunedStore store(c.request);
+  session.quarantine = Quarantine(store, c.tuned_key).load();
   return session;
 }
 
@@ -151,7 +146,7 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
   double started = session.clock();
   double reference = kReferenceSeconds;
   if (session.budget > 0) reference = std::min(reference, kReferenceShare * session.budget);
-  tune::Record described = describe(c);
+  tune::Record described = describe(c, arguments);
   described.roofline = tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads,
                                          c.request.settings.cold);
   KernelWorkload workload(c, arguments, c.default_config, reference);
@@ -167,8 +162,7 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
   record->elapsed = session.clock() - started;
   c.config = record->trials[record->winner].config;
   c.config_origin = "tuned";
-  double seconds = tune::seconds_of(*record, record->winner);
-  (void)TunedStore(c.request).put(c.tuned_key, c.config, seconds);  // warns itself
+  keep(c, *record);
   return record;
 }
 

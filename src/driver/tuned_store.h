@@ -1,5 +1,9 @@
-// Tuned configs on disk: one entry for each kernel text, specialisation, target, machine and
-// compiler version.
+// Tuned configs on disk: one small entry for each kernel text, specialisation, target, machine and
+// compiler version, which calls read; and beside it the record that it comes from.
+//
+// Cache keys: "tuned-HASH" of an entry (tune::key_of), "record-HASH" of a record (its text's hash,
+// so that an entry can never be paired with another's record), "quarantine-HASH" of the configs
+// that crashed or hung (driver/quarantine.h).
 #pragma once
 
 #include <optional>
@@ -7,24 +11,90 @@
 
 #include "driver/compile.h"
 #include "runtime/cache.h"
+#include "tune/record.h"
 
 namespace peri::driver {
 
-// The key of a compilation whose kernel, arguments and target are known.
-std::string tuned_key(const Compilation& c);
+// What a call needs to know, and what says how good it is.
+struct TunedEntry : tune::Subject {
+  i64 schema = 1;
+  space::Config config;
+  double seconds = 0;          // of a call
+  double low = 0, high = 0;    // confidence interval of it
+  double default_seconds = 0;  // of the default config, timed in turns; 0: unknown
+  double elapsed = 0;          // seconds of the search: how much evidence there is
+  std::string started;         // as Record::started
+  std::string record;          // hash of the record's text; "": there is none
+};
+std::string print_entry(const TunedEntry& entry);
+// Fails with `bad-entry`.
+Expected<TunedEntry> parse_entry(std::string_view text);
+TunedEntry entry_of(const tune::Record& record);
+
+// Whether the later result replaces the one that is there. It does if its own search tried that
+// one's config (then it has measured both alike), if it is faster beyond the noise, or if they are
+// within the noise and its search was at least as long. So a good result is never lost to a worse
+// one, whoever writes last.
+bool replaces(const TunedEntry& later, const TunedEntry& there, const tune::Record* record);
+
+// Look-ups of this process: a miss is a call that runs with a config that nobody chose.
+struct TunedCounts {
+  i64 hits = 0, misses = 0;
+};
+TunedCounts tuned_counts();
+void count_tuned(bool hit);
 
 class TunedStore {
  public:
-  // Problems of the disk go to `request.warn`, and count as misses.
+  // Problems of the disk go to `warn`, and count as misses.
+  TunedStore(const Settings& settings, std::function<void(const Error&)> warn);
   explicit TunedStore(const Request& request);
 
-  std::optional<space::Config> find(const std::string& key) const;
-  Expected<void> put(const std::string& key, const space::Config& config, double seconds);
+  // An entry that is damaged, of another key, or of an unknown schema is none, with the warning
+  // `bad-entry`; so the next layer's is used.
+  std::optional<TunedEntry> find(const std::string& key) const;
+
+  // Writes the record, then the entry, unless replaces() says that the one there is better:
+  // then gives that one.
+  Expected<std::optional<TunedEntry>> put(const tune::Record& record);
+  // An entry without a record.
+  Expected<void> put(const Compilation& c, const space::Config& config, double seconds);
+
+  // The record of an entry; none if there is none (any more), or it is damaged.
+  std::optional<tune::Record> record_of(const TunedEntry& entry) const;
+
+  struct Located {
+    TunedEntry entry;
+    runtime::Layer layer = runtime::Layer::User;
+    i64 bytes = 0;     // of entry and record
+    i64 modified = 0;  // seconds since 1970
+  };
+  // Every valid entry of every layer, sorted by kernel, specialisation and layer. Foreign and
+  // damaged files are left out with a warning each.
+  std::vector<Located> entries() const;
+
+  bool is_off() const { return off_; }
+  void warn(const Error& error) const {
+    if (warn_) warn_(error);
+  }
   std::string path_of(const std::string& key) const { return cache_.path_of(key); }
+  runtime::Cache& cache() { return cache_; }
+  const runtime::Cache& cache() const { return cache_; }
 
  private:
+  std::optional<TunedEntry> read(const std::string& key, runtime::Layer layer) const;
+  Expected<std::optional<TunedEntry>> put_entry(const TunedEntry& entry,
+                                                const tune::Record* record);
+
   bool off_;
-  runtime::Cache cache_;
+  std::function<void(const Error&)> warn_;
+  mutable runtime::Cache cache_;
 };
+
+// The key of a compilation whose kernel, arguments, target and space are known.
+std::string tuned_key(const Compilation& c);
+
+// The cache folders that settings name; none with `no_cache`.
+runtime::Cache::Layers cache_layers(const Settings& settings);
 
 }  // namespace peri::driver

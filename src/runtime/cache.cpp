@@ -1,19 +1,32 @@
 #include "runtime/cache.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 #include <utility>
 
-#include "base/files.h"
 #include "base/hash.h"
 
 namespace peri::runtime {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr i64 kMaxEntry = i64{1} << 32;
+constexpr u64 kMaxListedKey = 4096;
+constexpr auto kLockWait = std::chrono::seconds(5);
+constexpr auto kLockStep = std::chrono::milliseconds(2);
+constexpr i64 kUnlockedTurns = 8;
+constexpr std::string_view kLockName = "lock";
 
 // Stands before key and payload. Little-endian, as all machines that we run on.
 struct Header {
@@ -53,13 +66,63 @@ std::string path_in(const std::string& folder, std::string_view key) {
   return fmt::format("{}/{}/{}", folder, name.substr(0, 2), name.substr(2));
 }
 
+bool is_hex(std::string_view text, std::size_t size) {
+  return text.size() == size && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+// The key in the entry at `path`, if name, header and size fit each other.
+std::optional<std::string> key_in(const std::string& path, const std::string& folder) {
+  auto opened = open_file(path);
+  Header header;
+  if (!opened || !opened->file.read(reinterpret_cast<std::byte*>(&header), sizeof(header))) {
+    return std::nullopt;
+  }
+  if (std::memcmp(header.magic, Header().magic, sizeof(header.magic)) != 0) return std::nullopt;
+  if (header.key_size > kMaxListedKey) return std::nullopt;
+  std::string key(header.key_size, '\0');
+  if (!opened->file.read(reinterpret_cast<std::byte*>(key.data()), static_cast<i64>(key.size()))) {
+    return std::nullopt;
+  }
+  const u64 size = static_cast<u64>(opened->size);
+  if (size - sizeof(header) - key.size() != header.payload_size) return std::nullopt;
+  return path_in(folder, key) == path ? std::optional(key) : std::nullopt;
+}
+
+// Adds the files of one of the 256 folders of a layer.
+void list_folder(const fs::path& folder, Layer layer, const std::string& root,
+                 CacheListing& listing) {
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string path = it->path().string(), name = it->path().filename().string();
+    if (name == kLockName) continue;
+    struct stat status = {};
+    if (::lstat(path.c_str(), &status) != 0) continue;  // gone meanwhile
+    CacheListing::Item item{"", layer, path, status.st_size, status.st_mtime};
+    const bool is_temporary = name.ends_with(".tmp") && is_hex(name.substr(0, name.find('.')), 30);
+    auto key = is_hex(name, 30) && S_ISREG(status.st_mode) ? key_in(path, root) : std::nullopt;
+    if (key) {
+      item.key = std::move(*key);
+      listing.entries.push_back(std::move(item));
+    } else if (is_temporary && S_ISREG(status.st_mode)) {
+      listing.temporaries.push_back(std::move(item));
+    } else if (::lstat(path.c_str(), &status) == 0) {
+      listing.foreign.push_back(path);
+    }
+  }
+}
+
 }  // namespace
+
+std::string_view layer_name(Layer layer) {
+  static constexpr std::string_view kNames[] = {"user", "site", "image"};
+  return kNames[static_cast<std::size_t>(layer)];
+}
 
 Cache::Cache(Layers layers, Report report)
     : user_(std::move(layers.user)), report_(std::move(report)), is_read_only_(user_.empty()) {
-  for (const std::string& folder : {user_, layers.site, layers.image}) {
-    if (!folder.empty()) folders_.push_back(folder);
-  }
+  if (!user_.empty()) folders_.emplace_back(Layer::User, user_);
+  if (!layers.site.empty()) folders_.emplace_back(Layer::Site, std::move(layers.site));
+  if (!layers.image.empty()) folders_.emplace_back(Layer::Image, std::move(layers.image));
 }
 
 std::string Cache::path_of(std::string_view key) const { return path_in(user_, key); }
@@ -69,8 +132,15 @@ void Cache::report(const Error& error) const {
 }
 
 std::optional<std::string> Cache::get(std::string_view key) const {
-  for (const std::string& folder : folders_) {
+  for (const auto& [layer, folder] : folders_) {
     if (auto payload = read(path_in(folder, key), key)) return payload;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Cache::get(std::string_view key, Layer layer) const {
+  for (const auto& [which, folder] : folders_) {
+    if (which == layer) return read(path_in(folder, key), key);
   }
   return std::nullopt;
 }
@@ -111,6 +181,66 @@ Expected<void> Cache::put(std::string_view key, std::string_view payload) {
     return std::unexpected(latch(done.error()));
   }
   return {};
+}
+
+// One lock a folder of entries, held until the file is closed (also by a crash). No file if the
+// file system has no locks or someone keeps it for long.
+File Cache::lock(const std::string& path) const {
+  std::error_code error;
+  const fs::path folder = fs::path(path).parent_path();
+  fs::create_directories(folder, error);
+  File file(::open((folder / kLockName).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (file.fd() < 0) return {};
+  const auto end = std::chrono::steady_clock::now() + kLockWait;
+  while (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) {
+    const bool busy = errno == EWOULDBLOCK || errno == EINTR;
+    if (!busy || std::chrono::steady_clock::now() > end) return {};
+    std::this_thread::sleep_for(kLockStep);
+  }
+  return file;
+}
+
+Expected<void> Cache::update(std::string_view key, Change change) {
+  if (is_read_only_) return fail("cache-read-only", "the cache is not written");
+  const File held = lock(path_of(key));
+  for (i64 turn = 0; turn < kUnlockedTurns; ++turn) {
+    const std::optional<std::string> next = change(get(key));
+    if (!next) return {};
+    if (auto done = put(key, *next); !done) return done;
+    if (held.fd() >= 0 || get(key, Layer::User) == next) return {};
+  }
+  return {};
+}
+
+Expected<bool> Cache::remove(std::string_view key) {
+  if (is_read_only_) return fail("cache-read-only", "the cache is not written");
+  std::error_code error;
+  const std::string path = path_of(key);
+  const bool removed = fs::remove(path, error);
+  if (!error) return removed;
+  return fail("file-write", fmt::format("cannot remove `{}`: {}", path, error.message()));
+}
+
+CacheListing Cache::list() const {
+  CacheListing listing;
+  for (const auto& [layer, root] : folders_) {
+    std::error_code error;
+    for (fs::directory_iterator it(root, error), end; !error && it != end; it.increment(error)) {
+      const bool is_ours = is_hex(it->path().filename().string(), 2) && it->is_directory(error);
+      if (is_ours) {
+        list_folder(it->path(), layer, root, listing);
+      } else {
+        listing.foreign.push_back(it->path().string());
+      }
+    }
+    if (error && fs::exists(root)) {
+      report({"cache-unreadable",
+              fmt::format("cannot list the folder `{}`: {}", root, error.message()), ""});
+    }
+  }
+  std::ranges::stable_sort(listing.entries, {}, &CacheListing::Item::key);
+  std::ranges::sort(listing.foreign);
+  return listing;
 }
 
 Error Cache::latch(const Error& cause) {

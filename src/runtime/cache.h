@@ -9,9 +9,29 @@
 #include <vector>
 
 #include "base/expected.h"
+#include "base/files.h"
+#include "base/function_ref.h"
 #include "base/ids.h"
 
 namespace peri::runtime {
+
+enum class Layer : u8 { User, Site, Image };
+std::string_view layer_name(Layer layer);  // "user", "site", "image"
+
+// What a folder of the cache holds. Only names, headers and sizes have been looked at: a payload
+// may still turn out to be damaged.
+struct CacheListing {
+  struct Item {
+    std::string key;
+    Layer layer = Layer::User;
+    std::string path;
+    i64 bytes = 0;
+    i64 modified = 0;  // seconds since 1970
+  };
+  std::vector<Item> entries;
+  std::vector<Item> temporaries;     // of writers that are at work, or died; without key
+  std::vector<std::string> foreign;  // paths of what is no entry
+};
 
 // Reads every layer and writes to the user's. Any number of threads, processes and machines may
 // share the folders: files appear whole, by rename. Nothing throws, and no state of the disk is
@@ -33,7 +53,21 @@ class Cache {
   explicit Cache(Layers layers, Report report = {});
 
   std::optional<std::string> get(std::string_view key) const;
+  std::optional<std::string> get(std::string_view key, Layer layer) const;
   Expected<void> put(std::string_view key, std::string_view payload);
+
+  // Replaces an entry by what `change` makes of the current one (of any layer), under a lock that
+  // other processes respect; nothing is written if it gives nothing. Where the file system has no
+  // locks, or a holder hangs for seconds, what was written is read again and the change repeated
+  // if it is gone: `change` may be called several times.
+  using Change = FunctionRef<std::optional<std::string>(const std::optional<std::string>&)>;
+  Expected<void> update(std::string_view key, Change change);
+
+  // Takes an entry out of the user's layer; false if there was none.
+  Expected<bool> remove(std::string_view key);
+
+  // Everything in all layers, sorted by key.
+  CacheListing list() const;
 
   // Where the user's layer keeps this key.
   std::string path_of(std::string_view key) const;
@@ -43,8 +77,10 @@ class Cache {
   void report(const Error& error) const;
   Error latch(const Error& cause);
 
+  File lock(const std::string& path) const;
+
   std::string user_;
-  std::vector<std::string> folders_;  // all that are given
+  std::vector<std::pair<Layer, std::string>> folders_;  // all that are given
   Report report_;
   std::atomic<bool> is_read_only_;
 };

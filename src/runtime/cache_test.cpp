@@ -128,6 +128,89 @@ TEST_F(CacheTest, FullDiskLatches) {
   EXPECT_THAT(codes, ElementsAre("cache-read-only"));
 }
 
+TEST_F(CacheTest, ListsEntriesAndReportsWhatIsForeign) {
+  Cache cache = make({root + "/user", root + "/site", ""});
+  ASSERT_TRUE(make({root + "/site", "", ""}).put("b", "site"));
+  ASSERT_TRUE(cache.put("b", "user"));
+  ASSERT_TRUE(cache.put("a", "user"));
+  const std::string folder = fs::path(cache.path_of("a")).parent_path().string();
+  overwrite(folder + "/notes.txt", "not ours");
+  overwrite(folder + "/" + std::string(30, '0'), "no header");
+  overwrite(cache.path_of("a") + ".0123456789abcdef-0.tmp", "half");
+  overwrite(root + "/user/readme", "not ours");
+  fs::create_symlink("/etc/passwd", folder + "/" + std::string(30, 'f'));
+  CacheListing listing = cache.list();
+  ASSERT_EQ(listing.entries.size(), 3U);
+  EXPECT_EQ(listing.entries[0].key, "a");
+  EXPECT_EQ(listing.entries[0].path, cache.path_of("a"));
+  EXPECT_EQ(listing.entries[1].layer, Layer::User);
+  EXPECT_EQ(listing.entries[2].layer, Layer::Site);
+  EXPECT_GT(listing.entries[2].bytes, 4);
+  EXPECT_GT(listing.entries[2].modified, 1600000000);
+  EXPECT_EQ(listing.temporaries.size(), 1U);
+  EXPECT_THAT(listing.foreign, testing::UnorderedElementsAre(
+                                   folder + "/notes.txt", folder + "/" + std::string(30, '0'),
+                                   folder + "/" + std::string(30, 'f'), root + "/user/readme"));
+  EXPECT_THAT(codes, IsEmpty());
+  EXPECT_EQ(cache.get("b", Layer::Site), "site");
+  EXPECT_EQ(cache.get("a", Layer::Site), std::nullopt);
+}
+
+TEST_F(CacheTest, EntriesThatMovedAreForeign) {
+  Cache cache = make({root, "", ""});
+  ASSERT_TRUE(cache.put("a", "payload"));
+  fs::create_directories(fs::path(cache.path_of("b")).parent_path());
+  fs::rename(cache.path_of("a"), cache.path_of("b"));
+  EXPECT_THAT(cache.list().entries, IsEmpty());
+  EXPECT_THAT(cache.list().foreign, ElementsAre(cache.path_of("b")));
+  EXPECT_THAT(make({root + "/none", "", ""}).list().entries, IsEmpty());
+}
+
+TEST_F(CacheTest, RemovesFromTheUsersLayerOnly) {
+  ASSERT_TRUE(make({root + "/site", "", ""}).put("a", "site"));
+  Cache cache = make({root + "/user", root + "/site", ""});
+  ASSERT_TRUE(cache.put("a", "user"));
+  EXPECT_EQ(cache.remove("a"), true);
+  EXPECT_EQ(cache.remove("a"), false);
+  EXPECT_EQ(cache.get("a"), "site");
+}
+
+TEST_F(CacheTest, UpdateSeesTheCurrentEntry) {
+  ASSERT_TRUE(make({root + "/site", "", ""}).put("a", "1"));
+  Cache cache = make({root + "/user", root + "/site", ""});
+  auto append = [](const std::optional<std::string>& old) { return old.value_or("") + "2"; };
+  ASSERT_TRUE(cache.update("a", append));
+  ASSERT_TRUE(cache.update("a", append));
+  EXPECT_EQ(cache.get("a"), "122");
+  ASSERT_TRUE(cache.update("a", [](const auto&) { return std::optional<std::string>(); }));
+  EXPECT_EQ(cache.get("a"), "122");
+  EXPECT_THAT(cache.list().foreign, IsEmpty());
+}
+
+// Read, change and write of one process are not mixed with another's.
+TEST_F(CacheTest, ConcurrentUpdatesLoseNothing) {
+  std::vector<pid_t> children;
+  for (int c = 0; c < 4; ++c) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      Cache cache({root, "", ""});
+      for (int i = 0; i < 25; ++i) {
+        auto append = [](const std::optional<std::string>& old) { return old.value_or("") + "x"; };
+        if (!cache.update("key", append)) _exit(1);
+      }
+      _exit(0);
+    }
+    children.push_back(child);
+  }
+  for (pid_t child : children) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(make({root, "", ""}).get("key"), std::string(100, 'x'));
+}
+
 // Each reader sees one whole payload, and no temporary file stays.
 TEST_F(CacheTest, ConcurrentWritersOfOneKey) {
   std::vector<pid_t> children;

@@ -31,7 +31,7 @@ concept Is = std::same_as<std::remove_const_t<T>, U>;
 // What a value may be, besides its type.
 struct Rule {
   double low = -1e300, high = 1e300;         // of numbers
-  i64 most = 1 << 12;                        // bytes of a string, items of a list
+  i64 most = 1 << 16;                        // bytes of a string, items of a list
   bool may_be_infinite = false;              // of a real: null in JSON
   const char* pattern = nullptr;             // of a string: an ECMAScript regular expression
   std::vector<std::string_view> names = {};  // of an enum

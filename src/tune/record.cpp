@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "tune/fields.h"
+#include "base/hash.h"
+#include "tune/subject_fields.h"
 
 namespace peri::tune {
 
@@ -33,15 +34,14 @@ const Rule kCount{.low = 0};
 const Rule kSeconds{.low = 0};
 const Rule kTime{.low = 0, .may_be_infinite = true};  // of a call that may have failed
 const Rule kSamples{.low = 0, .most = kMostSamples};
-const Rule kHash{.pattern = "[0-9a-f]{32}"};
 const Rule kLongText{.most = kMostText};
 
 }  // namespace
 
-// Not in the unnamed namespace: the reader and the writer find these by their arguments' types.
 std::string_view name_of(Status status) { return status_name(status); }
 std::optional<Status> read_name(const std::string& name, Status) { return parse_status(name); }
 
+// Not in the unnamed namespace: reader and writer find these by their arguments' types.
 template <class Io, Is<Trial> T>
 void fields(Io& io, T& t) {
   io("config", t.config, {}, "complete config, one value for each knob");
@@ -86,23 +86,6 @@ void fields(Io& io, R& r) {
 }
 
 template <class Io, class R>
-void fields_of_kernel(Io& io, R& r) {
-  io("key", r.key, {.pattern = "tuned-[0-9a-f]{32}"}, "of the tuned config in the cache");
-  io("kernel", r.kernel, {.most = 256}, "its name");
-  io("kernel_hash", r.kernel_hash, kHash, "of the text of its file");
-  io("structure_hash", r.structure_hash, kHash,
-     "of its name and knobs: configs of records with the same one can be starting points");
-  io("specialization", r.specialization, kLongText, "dtypes, shapes and strides of the arguments");
-  io("file", r.file, {}, "of the kernel, as it was given");
-  io("arguments", r.arguments, {.most = 256}, "of the tuned call as NAME=SPEC");
-  io("sizes", r.sizes, {.most = 256}, "named sizes of a kernel with dynamic shapes");
-  io("target", r.target, {.most = 256}, "that the code is for");
-  io("machine", r.machine, {}, "that it was tuned on, in words");
-  io("fingerprint", r.fingerprint, {}, "of that machine");
-  io("compiler", r.compiler, {.most = 256}, "version of Perihelion and of its code generator");
-}
-
-template <class Io, class R>
 void fields_of_search(Io& io, R& r) {
   io("strategy", r.strategy, {.most = 256}, "of the search");
   io("effort", r.effort, {.most = 256}, "of the search");
@@ -111,8 +94,7 @@ void fields_of_search(Io& io, R& r) {
   io("cache_mode", r.cache_mode, {.most = 256}, "`warm` or `cold`: the state of the CPU's caches");
   io("confidence", r.confidence, {.low = 0, .high = 1}, "of all intervals");
   io("static_shapes", r.static_shapes, {}, "whether the code is for these shapes only");
-  io("started", r.started, {.pattern = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"},
-     "in UTC");
+  io("started", r.started, {.pattern = kTimePattern}, "in UTC");
   io("elapsed", r.elapsed, kSeconds, "seconds of the whole run");
   io("compile_time", r.compile_time, kSeconds, "seconds of these spent compiling");
   io("timing_time", r.timing_time, kSeconds, "seconds of these spent timing");
@@ -125,7 +107,7 @@ void fields_of_search(Io& io, R& r) {
 template <class Io, Is<Record> R>
 void fields(Io& io, R& r) {
   io("schema", r.schema, {.low = kRecordSchema, .high = kRecordSchema}, "version of this format");
-  fields_of_kernel(io, r);
+  fields_of_subject(io, r);
   fields_of_search(io, r);
   io("trials", r.trials, {.most = kMostTrials}, "every config tried, in order; first the default");
   io("finalists", r.finalists, {.most = 1024}, "configs of the final round");
@@ -185,6 +167,17 @@ std::optional<Status> parse_status(std::string_view name) {
     if (known == name) return status;
   }
   return std::nullopt;
+}
+
+std::string key_of(const Subject& subject) {
+  std::string text;
+  for (const std::string& part :
+       {subject.kernel_hash, subject.kernel, subject.target, subject.compiler,
+        subject.specialization, subject.fingerprint}) {
+    text += part;
+    text += '\0';
+  }
+  return "tuned-" + hash_hex(text);
 }
 
 double Roofline::seconds() const {

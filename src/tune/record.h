@@ -70,9 +70,9 @@ struct Roofline {
   std::string_view limiter() const;  // "bytes", "flops" or "latency"
 };
 
-struct Record {
-  i64 schema = kRecordSchema;
-  std::string key;             // of the tuned config in the cache
+// What was tuned: the kernel, its arguments, the machine and the compiler.
+struct Subject {
+  std::string key;             // of the tuned config in the cache: see key_of()
   std::string kernel;          // its name
   std::string kernel_hash;     // of its text
   std::string structure_hash;  // of its config space: records with the same one fit as seeds
@@ -84,6 +84,14 @@ struct Record {
   std::string machine;                 // as DeviceInfo::describe()
   std::string fingerprint;             // of the machine
   std::string compiler;                // version of Perihelion and of its code generator
+};
+
+// "tuned-" and a hash of what a config depends on: kernel text and name, target, specialisation,
+// machine and compiler.
+std::string key_of(const Subject& subject);
+
+struct Record : Subject {
+  i64 schema = kRecordSchema;
 
   std::string strategy;  // "auto"
   std::string effort;    // "quick"

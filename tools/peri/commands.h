@@ -10,5 +10,7 @@ int run(Session& session);
 int tune(Session& session);
 int emit(Session& session);
 int explain(Session& session);
+int cache(Session& session);
+int verify(Session& session);
 
 }  // namespace peri::cli

@@ -13,5 +13,7 @@ int main(int argc, char** argv) {
   if (command == "run") return run(session);
   if (command == "tune") return tune(session);
   if (command == "explain") return explain(session);
+  if (command == "cache") return cache(session);
+  if (command == "verify") return verify(session);
   return emit(session);
 }

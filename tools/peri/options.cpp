@@ -27,11 +27,12 @@ Exit status:
   1    the kernel has errors, or an assertion of it does not hold
   2    the command line, an argument, a config or a setting is wrong
   3    a file, the memory or the machine is in the way
-  4    --check found a difference
+  4    --check found a difference, or verify a faster config than the tuned one
   130  interrupted (tune prints and keeps the best config so far)
 )";
 
-constexpr std::string_view kCommands[] = {"list", "run", "tune", "explain", "emit"};
+constexpr std::string_view kCommands[] = {"list", "run",   "tune",  "explain",
+                                          "emit", "cache", "verify"};
 
 constexpr const char* kSpecs = R"(
 SPEC is one of
@@ -89,6 +90,59 @@ void add_json(CLI::App& app, Options& options) {
   app.add_flag("--json", options.json, "print results and errors as one JSON object");
 }
 
+// A subcommand of `peri cache`.
+CLI::App* add_action(CLI::App& cache, Options& options, const std::string& name,
+                     const std::string& doc) {
+  CLI::App* action = cache.add_subcommand(name, doc);
+  add_json(*action, options);
+  add_settings(*action, options, {"cache_dir"});
+  return action;
+}
+
+void add_cache(CLI::App& app, Options& options) {
+  CLI::App* cache = app.add_subcommand("cache", "Look at tuned configs, and move them");
+  cache->require_subcommand(1);
+  const char* filter = "only keys that begin so, or kernels, machines, ... that contain this";
+  add_action(*cache, options, "ls", "List tuned configs")
+      ->add_option("filter", options.target, filter);
+  add_action(*cache, options, "show", "Print a tuned config and what its record says")
+      ->add_option("key", options.target, "key, or what it begins with")
+      ->required();
+  CLI::App* why = add_action(*cache, options, "why", "Tell which config a call uses, and why");
+  add_kernel(*why, options);
+  add_settings(*why, options, {"device", "cpu", "python"});
+  CLI::App* store = add_action(*cache, options, "export", "Write records to one file");
+  store->add_option("filter", options.target, filter);
+  store->add_option("--out", options.out, "file to write")->type_name("FILE")->required();
+  for (const char* name : {"import", "merge"}) {
+    CLI::App* merge = add_action(*cache, options, name,
+                                 "Take the records of files: all or nothing, the best of each key");
+    merge->add_option("files", options.files, "files of `cache export`, or folders of such files")
+        ->required();
+  }
+  CLI::App* gc = add_action(*cache, options, "gc",
+                            "Remove what nothing can use; never from other layers than the user's");
+  gc->add_option("--older", options.older_days, "entries of at least this age too")
+      ->type_name("DAYS")
+      ->check(CLI::NonNegativeNumber);
+  gc->add_option("--max-bytes", options.max_bytes, "keep the newest entries up to this size")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  gc->add_flag("--dry-run", options.dry_run, "only tell");
+}
+
+void add_verify(CLI::App& app, Options& options) {
+  CLI::App* verify = app.add_subcommand(
+      "verify", "Time tuned configs again, against their runner-up and the default");
+  verify->add_option("target", options.target, "FILE.py:KERNEL, or a key of `peri cache ls`");
+  verify->add_flag("--all", options.all, "every tuned config of the cache");
+  verify->add_option("--arg", options.arguments, "argument of the kernel, NAME=SPEC")
+      ->type_name("NAME=SPEC")
+      ->allow_extra_args(false);
+  add_json(*verify, options);
+  add_settings(*verify, options, {"device", "cpu", "python", "threads", "cache_dir"});
+}
+
 void add_commands(CLI::App& app, Options& options) {
   CLI::App* list = app.add_subcommand("list", "Name the kernels of a file");
   list->add_option("target", options.target, "kernel file")->required();
@@ -104,8 +158,8 @@ void add_commands(CLI::App& app, Options& options) {
   run->add_flag("--time", options.time, "repeat the call and print the median time and its spread");
   add_json(*run, options);
   add_settings(*run, options,
-               {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off",
-                "check_budget"});
+               {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache",
+                "require_tuned", "passes_off", "check_budget"});
 
   CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");
   add_kernel(*tune, options);
@@ -116,6 +170,10 @@ void add_commands(CLI::App& app, Options& options) {
   tune->add_option("--log", options.log,
                    "append a row for each config to a table, as soon as it is known")
       ->type_name("FILE.csv");
+  tune->add_option("--from", options.from,
+                   "start from the configs of these records (a file of `cache export`, or a folder "
+                   "of such files); without it: of the cache's")
+      ->type_name("RECORDS");
   add_json(*tune, options);
   add_settings(*tune, options,
                {"device", "cpu", "python", "threads", "seed", "effort", "budget", "strategy",
@@ -146,6 +204,8 @@ void add_commands(CLI::App& app, Options& options) {
   add_settings(
       *emit, options,
       {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
+  add_cache(app, options);
+  add_verify(app, options);
 }
 
 // What is wrong with the command line, as every other error is printed.
@@ -171,7 +231,7 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
     print_error({"usage", error.what(), fmt::format("see `{}`", help)}, argc, argv);
   } else {
     print_error({"usage", fmt::format("there is no command `{}`", first),
-                 "the commands are list, run, tune, explain and emit"},
+                 "the commands are list, run, tune, explain, emit, cache and verify"},
                 argc, argv);
   }
   return kUsage;
@@ -209,7 +269,11 @@ Parsed parse_command_line(int argc, char** argv) {
     parsed.status = report_parse_error(app, error, argc, argv);
     return parsed;
   }
-  parsed.options.command = app.get_subcommands()[0]->get_name();
+  const CLI::App* command = app.get_subcommands()[0];
+  parsed.options.command = command->get_name();
+  if (!command->get_subcommands().empty()) {
+    parsed.options.action = command->get_subcommands()[0]->get_name();
+  }
   parsed.run = true;
   return parsed;
 }

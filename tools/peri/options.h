@@ -9,14 +9,20 @@
 namespace peri::cli {
 
 struct Options {
-  std::string command;                 // "list", "run", "tune", "explain", "emit"
+  std::string command;                 // "list", "run", "tune", "explain", "emit", "cache", ...
   std::string target;                  // FILE.py or FILE.py:KERNEL
   std::vector<std::string> arguments;  // NAME=SPEC
   std::string config;                  // JSON, helion.Config(...) or @file; "": none
   std::string stage;
-  std::string out;     // folder; "": none
-  std::string report;  // HTML file; "": none
-  std::string log;     // of tune: CSV file; "": none
+  std::string out;                 // folder; "": none
+  std::string report;              // HTML file; "": none
+  std::string log;                 // of tune: CSV file; "": none
+  std::string action;              // of `cache`: "ls", "show", ...
+  std::vector<std::string> files;  // of records: `cache import`, `cache merge`
+  std::string from;                // records to start from; "": the cache's
+  i64 older_days = -1, max_bytes = -1;
+  bool dry_run = false;
+  bool all = false;
   bool check = false;
   bool time = false;
   bool json = false;

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "commands.h"
 #include "driver/check_result.h"
+#include "driver/tuned_store.h"
 #include "runtime/npy.h"
 #include "tune/measure.h"
 
@@ -91,6 +92,8 @@ class Run {
     session_.json()["target"] = target;
     session_.json()["config_origin"] = c_.config_origin;
     session_.json()["config"] = c_.config;
+    driver::TunedCounts counts = driver::tuned_counts();
+    session_.json()["tuned_lookups"] = {{"hits", counts.hits}, {"misses", counts.misses}};
     session_.text(fmt::format("{} on {}, {} config: {}", kernel, target, c_.config_origin,
                               space::print_config(c_.config)));
   }

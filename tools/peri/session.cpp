@@ -18,8 +18,8 @@ constexpr i64 kMaxConfigBytes = 1 << 20;
 
 // Errors that the command line can mend.
 constexpr std::string_view kUsageCodes[] = {
-    "bad-argument",   "bad-setting",       "unknown-stage",    "unknown-pass",
-    "unknown-device", "unknown-cpu-level", "unknown-strategy", "tensor-size", "csv-header"};
+    "bad-argument",      "bad-setting",      "unknown-stage", "unknown-pass", "unknown-device",
+    "unknown-cpu-level", "unknown-strategy", "tensor-size",   "csv-header",   "unknown-key"};
 constexpr std::string_view kKernelCodes[] = {"assertion-failed", "bad-host-scalar",
                                              "index-out-of-range", "empty-reduction"};
 

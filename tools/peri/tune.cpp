@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "commands.h"
+#include "driver/record_files.h"
 #include "driver/tune.h"
 #include "space/config.h"
 #include "tune/csv_log.h"
@@ -94,6 +95,21 @@ int use_default(Session& session) {
   return session.finish({});
 }
 
+// Configs of the records that --from names; without it the cache gives some.
+Expected<void> find_seeds(Session& session, driver::TuneOptions& options) {
+  const std::string& from = session.options().from;
+  if (from.empty()) return {};
+  auto records = driver::read_records(from);
+  if (!records) return std::unexpected(records.error());
+  driver::Compilation& c = session.compilation();
+  if (auto done = driver::compile(c, "space"); !done) return done;
+  options.seeds = driver::seeds_from(*records, c);
+  if (options.seeds.empty()) {
+    c.request.warn({"no-seeds", fmt::format("no record of `{}` is of this kernel", from), ""});
+  }
+  return {};
+}
+
 }  // namespace
 
 int tune(Session& session) {
@@ -101,6 +117,7 @@ int tune(Session& session) {
   if (auto prepared = session.prepare(); !prepared) return session.finish(prepared);
   if (session.options().settings.effort == "none") return use_default(session);
   driver::TuneOptions tuning = tune_options();
+  if (auto found = find_seeds(session, tuning); !found) return session.finish(found);
   std::optional<tune::CsvLog> table;
   if (!session.options().log.empty()) {
     auto opened = tune::CsvLog::open(session.options().log);

@@ -1,5 +1,6 @@
 #include "backends/cpu/cpu_backend.h"
 
+#include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
@@ -63,6 +64,7 @@ std::vector<KnobRow> knob_rows(const Target& target) {
 space::Capabilities capabilities_of(const Target& target) {
   space::Capabilities c;
   c.target = target.level == "host" ? target.cpu : target.level;
+  c.generator = "LLVM " LLVM_VERSION_STRING;
   c.exact_bounds = true;
   c.shared_keys = {"block_sizes", "loop_orders"};
   c.knobs = knob_rows(target);

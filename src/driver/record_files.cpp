@@ -1,0 +1,251 @@
+#include "driver/record_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "base/files.h"
+#include "driver/quarantine.h"
+#include "driver/subject.h"
+#include "driver/version.h"
+#include "tune/fields.h"
+
+namespace peri::driver {
+
+namespace fs = std::filesystem;
+using runtime::CacheListing;
+using runtime::Layer;
+using tune::Record;
+
+namespace {
+
+constexpr i64 kMostFileBytes = i64{1} << 30;
+constexpr i64 kMostRecords = 1 << 16;
+constexpr i64 kGrace = 3600;  // seconds in which a writer may still refer to what it wrote
+
+std::unexpected<Error> bad(const std::string& path, const std::string& message) {
+  return fail("bad-record", fmt::format("`{}`: {}", path, message), "nothing was taken from it");
+}
+
+Expected<void> add_record(const tune::Json& json, const std::string& place, const std::string& path,
+                          std::vector<Record>& records) {
+  auto record = tune::read_record(json);
+  if (!record) return bad(path, place + record.error().message.substr(1));
+  if (key_of(*record) != record->key) {
+    return bad(path, place + ".key: is not the key of this content");
+  }
+  records.push_back(*std::move(record));
+  return {};
+}
+
+Expected<void> add_file(const std::string& path, std::vector<Record>& records) {
+  auto text = read_file(path, kMostFileBytes);
+  if (!text) return std::unexpected(text.error());
+  auto json = tune::parse_json(*text, "bad-record", kMostFileBytes);
+  if (!json) return bad(path, json.error().message);
+  if (!json->is_object() || !json->contains("records"))
+    return add_record(*json, "$", path, records);
+  const tune::Json& list = (*json)["records"];
+  const bool fits = json->size() == 2 && json->contains("schema") && (*json)["schema"] == 1 &&
+                    list.is_array() && static_cast<i64>(list.size()) <= kMostRecords;
+  if (!fits) return bad(path, R"($: expected {"schema": 1, "records": [...]})");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    auto added = add_record(list[i], fmt::format("$.records[{}]", i), path, records);
+    if (!added) return added;
+  }
+  return {};
+}
+
+// `given` with the nearest legal value where this space has other limits.
+std::optional<space::Config> fitted(const space::Config& given, const Compilation& c) {
+  space::Config config = c.default_config;
+  for (i64 k = 0; k < static_cast<i64>(c.space.knobs().size()); ++k) {
+    const space::Knob& knob = c.space.knobs()[k];
+    auto it = given.find(knob.key);
+    if (it == given.end()) continue;
+    const bool is_list = knob.index >= 0;
+    if (is_list && (!it->is_array() || knob.index >= static_cast<i64>(it->size()))) continue;
+    space::Json value = is_list ? (*it)[knob.index] : *it;
+    std::string reason;
+    if (auto legal = knob.normalise(value, reason)) {
+      c.space.set(config, k, *legal);
+    } else if (value.is_number_integer()) {
+      for (space::Json& candidate : knob.candidates()) {  // the largest that is not above it
+        if (candidate.is_number_integer() && candidate <= value) c.space.set(config, k, candidate);
+      }
+    }
+  }
+  if (c.space.why_not(config)) return std::nullopt;
+  return config;
+}
+
+// Gathers seeds in order.
+class Seeds {
+ public:
+  Seeds(const Compilation& c, i64 most) : c_(c), most_(most) {}
+
+  void add(const space::Config& config) {
+    if (static_cast<i64>(seeds_.size()) >= most_) return;
+    auto fit = fitted(config, c_);
+    if (fit && *fit != c_.default_config && std::ranges::count(seeds_, *fit) == 0) {
+      seeds_.push_back(*std::move(fit));
+    }
+  }
+  std::vector<space::Config> take() { return std::move(seeds_); }
+
+ private:
+  const Compilation& c_;
+  i64 most_;
+  std::vector<space::Config> seeds_;
+};
+
+// Less: better as a starting point.
+std::tuple<bool, bool, double> unlikeness(const tune::Subject& other, const tune::Subject& here) {
+  return {other.target != here.target, other.fingerprint != here.fingerprint,
+          distance(other.specialization, here.specialization)};
+}
+
+class Collector {
+ public:
+  Collector(TunedStore& store, const GarbagePolicy& policy, i64 now)
+      : store_(store), policy_(policy), now_(now), entries_(store.entries()) {}
+
+  Expected<std::vector<Garbage>> run() {
+    std::erase_if(entries_, [](const auto& located) { return located.layer != Layer::User; });
+    std::ranges::stable_sort(entries_, std::greater(), &TunedStore::Located::modified);
+    find_entries();
+    find_files();
+    if (policy_.dry_run) return std::move(garbage_);
+    for (const Garbage& one : garbage_) {
+      std::error_code error;
+      fs::remove(one.path, error);
+      if (error) {
+        return fail("file-write", fmt::format("cannot remove `{}`: {}", one.path, error.message()));
+      }
+    }
+    return std::move(garbage_);
+  }
+
+ private:
+  void find_entries() {
+    const std::string version = fmt::format("Perihelion {}", kVersion);
+    i64 kept_bytes = 0;
+    for (const TunedStore::Located& located : entries_) {
+      const TunedEntry& entry = located.entry;
+      const i64 days = (now_ - located.modified) / 86400;
+      std::string reason;
+      if (!entry.compiler.starts_with(version)) {
+        reason = fmt::format("made by {}", entry.compiler);
+      } else if (policy_.older_than_days >= 0 && days >= policy_.older_than_days) {
+        reason = fmt::format("{} days old", days);
+      } else if (policy_.most_bytes >= 0 && kept_bytes + located.bytes > policy_.most_bytes) {
+        reason = fmt::format("beyond {} bytes", policy_.most_bytes);
+      }
+      if (reason.empty()) {
+        kept_bytes += located.bytes;
+        kept_.insert("record-" + entry.record);
+      } else {
+        garbage_.push_back({entry.key, store_.path_of(entry.key), reason, 0});
+        gone_.insert("record-" + entry.record);
+      }
+    }
+  }
+
+  void find_files() {
+    const CacheListing listing = store_.cache().list();
+    for (Garbage& one : garbage_) {
+      for (const CacheListing::Item& item : listing.entries) {
+        if (item.path == one.path) one.bytes = item.bytes;
+      }
+    }
+    for (const CacheListing::Item& item : listing.entries) {
+      if (item.layer != Layer::User || !item.key.starts_with("record-")) continue;
+      if (kept_.contains(item.key)) continue;
+      const bool follows = gone_.contains(item.key);
+      if (follows || now_ - item.modified > kGrace) {
+        garbage_.push_back({item.key, item.path,
+                            follows ? "of a removed entry" : "no entry refers to it", item.bytes});
+      }
+    }
+    for (const CacheListing::Item& item : listing.temporaries) {
+      if (item.layer != Layer::User || now_ - item.modified <= kGrace) continue;
+      garbage_.push_back({"", item.path, "left by a writer that died", item.bytes});
+    }
+  }
+
+  TunedStore& store_;
+  const GarbagePolicy& policy_;
+  i64 now_;
+  std::vector<TunedStore::Located> entries_;
+  std::set<std::string> kept_, gone_;  // keys of records
+  std::vector<Garbage> garbage_;
+};
+
+}  // namespace
+
+std::string print_records(std::span<const Record> records) {
+  std::string text = "{\"schema\": 1, \"records\": [";
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    text += (i == 0 ? "\n" : ",\n") + tune::print_record(records[i]);
+  }
+  return text + "]}\n";
+}
+
+Expected<std::vector<Record>> read_records(const std::string& path) {
+  std::vector<std::string> files;
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+      if (it->path().extension() == ".json") files.push_back(it->path().string());
+    }
+    std::ranges::sort(files);
+  } else {
+    files.push_back(path);
+  }
+  std::vector<Record> records;
+  for (const std::string& file : files) {
+    if (auto added = add_file(file, records); !added) return std::unexpected(added.error());
+  }
+  return records;
+}
+
+std::vector<space::Config> seeds_from(std::span<const Record> records, const Compilation& c,
+                                      i64 most) {
+  const tune::Subject here = subject_of(c);
+  std::vector<const Record*> fitting;
+  for (const Record& record : records) {
+    if (record.structure_hash == here.structure_hash) fitting.push_back(&record);
+  }
+  std::ranges::stable_sort(fitting, {},
+                           [&](const Record* record) { return unlikeness(*record, here); });
+  Seeds seeds(c, most);
+  for (const Record* record : fitting) seeds.add(record->trials[record->winner].config);
+  for (const Record* record : fitting) {
+    for (const tune::Finalist& f : record->finalists) seeds.add(record->trials[f.trial].config);
+  }
+  return seeds.take();
+}
+
+std::vector<space::Config> seeds_from_cache(const Compilation& c, i64 most) {
+  const tune::Subject here = subject_of(c);
+  TunedStore store(c.request.settings, {});
+  if (store.is_off()) return {};
+  std::vector<TunedStore::Located> entries = store.entries();
+  std::erase_if(entries, [&](const auto& located) {
+    return located.entry.structure_hash != here.structure_hash;
+  });
+  std::ranges::stable_sort(entries, {},
+                           [&](const auto& located) { return unlikeness(located.entry, here); });
+  Seeds seeds(c, most);
+  for (const auto& located : entries) seeds.add(located.entry.config);
+  return seeds.take();
+}
+
+Expected<std::vector<Garbage>> collect_garbage(TunedStore& store, const GarbagePolicy& policy,
+                                               i64 now) {
+  return Collector(store, policy, now).run();
+}
+
+}  // namespace peri::driver

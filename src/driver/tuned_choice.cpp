@@ -1,0 +1,101 @@
+#include "driver/tuned_choice.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <tuple>
+
+namespace peri::driver {
+
+namespace {
+
+// Whether `kernel` has not been warned about in this process.
+bool is_first_miss(const std::string& kernel) {
+  static std::mutex mutex;
+  static std::set<std::string> warned;
+  std::lock_guard lock(mutex);
+  return warned.insert(kernel).second;
+}
+
+Error not_tuned(const Compilation& c) {
+  const tune::Subject here = subject_of(c);
+  std::string message =
+      fmt::format("no tuned config for `{}` with {}", here.kernel, here.specialization);
+  auto nearest = nearest_entry(here, TunedStore(c.request.settings, {}).entries());
+  if (nearest) message += "; the nearest one " + describe_difference(here, nearest->entry);
+  return {"not-tuned", message, fmt::format("tune it: {}", tune_command(c.request, here.kernel))};
+}
+
+}  // namespace
+
+std::optional<space::Config> find_tuned(const Compilation& c) {
+  auto entry = TunedStore(c.request).find(c.tuned_key);
+  if (!entry) return std::nullopt;
+  diag::Diags quiet(c.diags.sources());
+  auto config = c.space.validate(entry->config, c.default_config, quiet);
+  if (config || !c.request.warn) return config;
+  std::string why = quiet.all().empty() ? "" : ": " + quiet.all()[0].message;
+  c.request.warn({"bad-entry",
+                  fmt::format("the tuned config of `{}` is not legal{}", c.decl->name, why),
+                  "it is not used; tuning again replaces it"});
+  return std::nullopt;
+}
+
+std::optional<TunedStore::Located> nearest_entry(const tune::Subject& subject,
+                                                 const std::vector<TunedStore::Located>& entries) {
+  std::optional<TunedStore::Located> nearest;
+  auto rank = [&](const tune::Subject& other) {
+    return std::tuple(
+        other.kernel_hash != subject.kernel_hash, other.structure_hash != subject.structure_hash,
+        other.fingerprint != subject.fingerprint, other.target != subject.target,
+        other.compiler != subject.compiler, distance(other.specialization, subject.specialization));
+  };
+  for (const TunedStore::Located& located : entries) {
+    if (located.entry.kernel != subject.kernel) continue;
+    if (!nearest || rank(located.entry) < rank(nearest->entry)) nearest = located;
+  }
+  return nearest;
+}
+
+std::string describe_difference(const tune::Subject& here, const tune::Subject& other) {
+  std::vector<std::string> parts;
+  for (const std::string& part : differences(here, other)) {
+    if (part == "kernel text") {
+      parts.push_back(part);
+      continue;
+    }
+    auto value = [&](const tune::Subject& s) {
+      return part == "arguments" ? s.specialization
+             : part == "target"  ? s.target
+             : part == "machine" ? s.machine
+                                 : s.compiler;
+    };
+    parts.push_back(fmt::format("{} ({}, here {})", part, value(other), value(here)));
+  }
+  if (parts.empty()) return "has the same key";
+  return fmt::format("differs in {}", fmt::join(parts, " and "));
+}
+
+Expected<void> check_is_tuned(const Compilation& c) {
+  const Settings& settings = c.request.settings;
+  const bool is_tuned = c.config_origin == "tuned";
+  const bool is_chosen =
+      c.config_origin == "given" || (c.config_origin == "decorator" && c.decl->configs.size() == 1);
+  if (is_chosen) return {};
+  count_tuned(is_tuned);
+  if (is_tuned) return {};
+  if (settings.require_tuned) return std::unexpected(not_tuned(c));
+  const bool looks_up = !settings.no_cache;
+  if (looks_up && c.request.warn && is_first_miss(c.decl->name)) {
+    c.request.warn({"not-tuned",
+                    fmt::format("`{}` runs with the {} config: none is tuned for {}", c.decl->name,
+                                c.config_origin, subject_of(c).specialization),
+                    "tune it: " + tune_command(c.request, c.decl->name)});
+  }
+  return {};
+}
+
+}  // namespace peri::driver

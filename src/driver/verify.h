@@ -1,0 +1,38 @@
+// Whether a tuning record still tells the truth: its winner is timed again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "driver/compile.h"
+#include "tune/record.h"
+
+namespace peri::driver {
+
+struct Verdict {
+  enum class State : u8 {
+    Ok,      // nothing timed is faster than the winner beyond the noise
+    Stale,   // so it is, but what it was tuned for has changed
+    Rotten,  // the runner-up or the default is faster now
+  };
+  // A config against the winner, timed in turns.
+  struct Rival {
+    std::string name;           // "runner-up", "default"
+    double ratio = 0;           // its time / the winner's, now
+    double low = 0, high = 0;   // confidence interval of that
+    double recorded_ratio = 0;  // 0: unknown
+  };
+  State state = State::Ok;
+  std::vector<std::string> changed;  // "kernel text", "arguments", "machine", "compiler", "target"
+  std::vector<Rival> rivals;
+  std::string text() const;
+};
+std::string_view state_name(Verdict::State state);  // "ok", "stale", "rotten"
+
+// Compiles the record's kernel for its arguments, random ones of the same shapes, and times the
+// winner in turns with its runner-up and the default for about `seconds`. `c` is fresh: its request
+// says where the caches and which settings are. Fails with the errors of compiling, and with
+// `bad-config` if a config of the record is not legal any more.
+Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seconds);
+
+}  // namespace peri::driver

@@ -1,0 +1,113 @@
+#include "driver/verify.h"
+
+#include <fmt/format.h>
+
+#include "commands.h"
+#include "driver/subject.h"
+#include "driver/tuned_store.h"
+
+namespace peri::cli {
+
+using driver::TunedStore;
+using driver::Verdict;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr double kSecondsPerRecord = 2;
+
+class Verify {
+ public:
+  explicit Verify(Session& session)
+      : session_(session), store_(session.options().settings, session.compilation().request.warn) {}
+
+  Expected<void> run() {
+    auto entries = chosen();
+    if (!entries) return std::unexpected(entries.error());
+    session_.json()["verdicts"] = ordered_json::array();
+    for (const driver::TunedEntry& entry : *entries) {
+      if (auto done = check(entry); !done) return done;
+    }
+    if (entries->empty()) session_.text("the cache holds no tuned configs");
+    return {};
+  }
+
+  Status status() const { return is_rotten_ ? kCheckFailed : kDone; }
+
+ private:
+  Expected<std::vector<driver::TunedEntry>> chosen() {
+    const std::string& target = session_.options().target;
+    std::vector<driver::TunedEntry> entries;
+    std::string key = target;
+    if (target.find(".py") != std::string::npos) {
+      if (auto prepared = session_.prepare(); !prepared) return std::unexpected(prepared.error());
+      driver::Compilation& c = session_.compilation();
+      if (auto done = driver::compile(c, "space"); !done) return std::unexpected(done.error());
+      key = c.tuned_key;
+    }
+    for (TunedStore::Located& located : store_.entries()) {
+      const std::string& full = located.entry.key;
+      bool fits = full.starts_with(key) || full.starts_with("tuned-" + key);
+      if (fits || session_.options().all) entries.push_back(std::move(located.entry));
+    }
+    if (!entries.empty() || session_.options().all) return entries;
+    return fail("unknown-key", fmt::format("no tuned config for `{}`", target),
+                "`peri cache ls` lists them, `peri cache why` tells what differs");
+  }
+
+  Expected<void> check(const driver::TunedEntry& entry) {
+    ordered_json json = {{"key", entry.key}, {"kernel", entry.kernel}};
+    std::string text;
+    if (auto record = store_.record_of(entry)) {
+      diag::Sources sources;
+      diag::Diags diags(sources);
+      driver::Compilation c(diags);
+      c.request.settings = session_.options().settings;
+      auto verdict = driver::verify(c, *record, kSecondsPerRecord);
+      if (!verdict) {
+        // A kernel that is gone or does not compile any more is a finding, not the end.
+        text = fmt::format("stale: {}",
+                           diags.has_errors() ? diags.all()[0].message : verdict.error().message);
+        json["state"] = "stale";
+      } else {
+        text = verdict->text();
+        add(*verdict, json);
+      }
+    } else {
+      text = "unknown: it has no record";
+      json["state"] = "unknown";
+    }
+    json["text"] = text;
+    session_.json()["verdicts"].push_back(json);
+    session_.text(fmt::format("{} {} {}", entry.key.substr(0, 18), entry.kernel, text));
+    return {};
+  }
+
+  void add(const Verdict& verdict, ordered_json& json) {
+    json["state"] = state_name(verdict.state);
+    json["changed"] = verdict.changed;
+    json["rivals"] = ordered_json::array();
+    for (const Verdict::Rival& rival : verdict.rivals) {
+      json["rivals"].push_back({{"name", rival.name},
+                                {"ratio", rival.ratio},
+                                {"low", rival.low},
+                                {"high", rival.high},
+                                {"recorded_ratio", rival.recorded_ratio}});
+    }
+    is_rotten_ = is_rotten_ || verdict.state == Verdict::State::Rotten;
+  }
+
+  Session& session_;
+  TunedStore store_;
+  bool is_rotten_ = false;
+};
+
+}  // namespace
+
+int verify(Session& session) {
+  Verify verify(session);
+  auto done = verify.run();
+  return session.finish(done, verify.status());
+}
+
+}  // namespace peri::cli
