@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "base/files.h"
 #include "ir/parse.h"
 
 namespace peri::space {
@@ -274,6 +277,31 @@ TEST_F(SpaceTest, PermutationsOfManyItems) {
   EXPECT_TRUE(knob.normalise(knob.sample(rng), reason));
   EXPECT_EQ(knob.neighbours(knob.default_value).size(), 4u);
   EXPECT_EQ(knob.count(), 120);
+}
+
+// What the fuzzer has found or kept: a config of the space, or a diagnostic.
+TEST_F(SpaceTest, SurvivesTheFuzzCorpus) {
+  const ConfigSpace of_matmul = space(kMatmul);
+  i64 parsed = 0, valid = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(PERI_SOURCE_DIR "/test/fuzz/config")) {
+    SCOPED_TRACE(entry.path().filename().string());
+    diag::Sources sources;
+    diag::Diags diags(sources);
+    auto text = read_file(entry.path().string(), i64{1} << 20);
+    ASSERT_TRUE(text);
+    auto config = parse_config(sources.add("config", *text), diags);
+    EXPECT_NE(config.has_value(), diags.has_errors());
+    if (!config) continue;
+    ++parsed;
+    auto complete = of_matmul.validate(*config, of_matmul.defaults(), diags);
+    EXPECT_NE(complete.has_value(), diags.has_errors());
+    if (!complete) continue;
+    ++valid;
+    EXPECT_FALSE(of_matmul.why_not(*complete));
+  }
+  EXPECT_GT(parsed, 10);
+  EXPECT_GT(valid, 0);
 }
 
 }  // namespace
