@@ -17,6 +17,7 @@ libfmt-dev               text
 libcli11-dev             command line
 nlohmann-json3-dev       JSON
 libxxhash-dev            hashing
+libxgboost-dev           model of the tuner, loaded when it is used
 libgtest-dev             tests
 libgmock-dev             tests
 libbenchmark-dev         micro-benchmarks

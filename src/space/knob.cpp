@@ -14,6 +14,7 @@ namespace {
 
 constexpr i64 kLargestSize = 1 << 16;  // of a tile whose axis may be shorter
 constexpr i64 kListedItems = 3;
+constexpr i64 kLongestStep = 6;  // of a mutation
 
 bool is_power_of_two(i64 value) {
   return value > 0 && std::has_single_bit(static_cast<u64>(value));
@@ -55,6 +56,12 @@ std::vector<Json> permutations(i64 items) {
   do all.push_back(order);
   while (std::next_permutation(order.begin(), order.end()));
   return all;
+}
+
+bool is_ordinal(const std::vector<Json>& choices) {
+  return choices.size() <= 2 || std::all_of(choices.begin(), choices.end(), [](const Json& choice) {
+           return choice.is_number() || choice.is_null();
+         });
 }
 
 bool is_permutation(const Json& value, i64 items) {
@@ -194,8 +201,28 @@ std::vector<Json> Knob::neighbours(const Json& value) const {
   return near;
 }
 
+Json Knob::mutate(const Json& value, Rng& rng) const {
+  std::vector<Json> near;
+  if (kind == KnobKind::Choice || kind == KnobKind::Permutation || may_be_null) {
+    near = neighbours(value);
+    return near.empty() ? value : near[pick(rng, static_cast<i64>(near.size()))];
+  }
+  std::vector<Json> all = candidates();
+  i64 steps = 1;
+  while (steps < kLongestStep && pick(rng, 2) == 0) ++steps;
+  auto below = std::lower_bound(all.begin(), all.end(), value) - all.begin();
+  auto above = std::upper_bound(all.begin(), all.end(), value) - all.begin();
+  i64 last = static_cast<i64>(all.size()) - 1;
+  bool up = below == 0 || (above <= last && pick(rng, 2) == 0);
+  i64 at = up ? std::min(above + steps - 1, last) : std::max<i64>(below - steps, 0);
+  return all[at];
+}
+
 void Knob::encode(const Json& value, std::vector<double>& features) const {
-  if (kind == KnobKind::Choice) {
+  if (kind == KnobKind::Choice && is_ordinal(choices)) {
+    auto at = std::find(choices.begin(), choices.end(), value);
+    features.push_back(static_cast<double>(at - choices.begin()));
+  } else if (kind == KnobKind::Choice) {
     for (const Json& choice : choices) features.push_back(choice == value ? 1 : 0);
   } else if (kind == KnobKind::Permutation) {
     for (const Json& item : value) features.push_back(item.get<double>());

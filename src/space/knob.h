@@ -46,7 +46,10 @@ struct Knob {
   // The values one step away: the next smaller and larger candidate, any other choice, two adjacent
   // items exchanged.
   std::vector<Json> neighbours(const Json& value) const;
-  // Numbers for a model: logarithms of sizes, one-hot choices, positions.
+  // A value near this one: sizes by one step as likely as by all longer ones, choices freely.
+  Json mutate(const Json& value, Rng& rng) const;
+  // Numbers for a model: logarithms of sizes, positions among choices that are numbers or two,
+  // one-hot other choices.
   void encode(const Json& value, std::vector<double>& features) const;
 };
 

@@ -191,6 +191,30 @@ std::vector<Config> ConfigSpace::neighbours(const Config& config, i64 knob) cons
   return near;
 }
 
+Config ConfigSpace::mutate(const Config& config, i64 knobs, Rng& rng) const {
+  i64 count = static_cast<i64>(knobs_.size());
+  for (i64 t = 0; t < kMaxTries && count > 0; ++t) {
+    Config other = config;
+    for (i64 i = 0; i < knobs; ++i) {
+      i64 k = pick(rng, count);
+      set(other, k, knobs_[k].mutate(get(other, k), rng));
+    }
+    if (other != config && !why_not(other)) return other;
+  }
+  return config;
+}
+
+Config ConfigSpace::crossover(const Config& a, const Config& b, Rng& rng) const {
+  for (i64 t = 0; t < kMaxTries; ++t) {
+    Config child = a;
+    for (i64 k = 0; k < static_cast<i64>(knobs_.size()); ++k) {
+      if (pick(rng, 2) == 0) set(child, k, get(b, k));
+    }
+    if (!why_not(child)) return child;
+  }
+  return a;
+}
+
 std::vector<double> ConfigSpace::encode(const Config& config) const {
   std::vector<double> features;
   for (i64 k = 0; k < static_cast<i64>(knobs_.size()); ++k) {

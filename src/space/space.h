@@ -60,6 +60,12 @@ class ConfigSpace {
   Config sample(Rng& rng) const;
   // Legal configs that differ from `config` in knob `knob` by one step.
   std::vector<Config> neighbours(const Config& config, i64 knob) const;
+  // A legal config that differs from `config` in up to `knobs` random knobs: sizes by a few steps,
+  // near ones more often, choices freely. Equal to it only if nothing near is legal.
+  Config mutate(const Config& config, i64 knobs, Rng& rng) const;
+  // A legal config with each knob's value from one of the parents; `a` if all tries are illegal.
+  Config crossover(const Config& a, const Config& b, Rng& rng) const;
+  // Numbers for a model, as many for every config.
   std::vector<double> encode(const Config& config) const;
 
   Json get(const Config& config, i64 knob) const;

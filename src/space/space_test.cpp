@@ -142,8 +142,65 @@ TEST_F(SpaceTest, SamplesAndNeighboursAreLegal) {
         EXPECT_TRUE(matmul.validate(near, matmul.defaults(), diags_)) << near.dump();
       }
     }
-    EXPECT_EQ(matmul.encode(config).size(), 3u + 2u + 1u + 2u);
+    EXPECT_EQ(matmul.encode(config).size(), 3u + 2u + 1u + 1u);
   }
+}
+
+TEST_F(SpaceTest, MutantsAndChildrenAreLegal) {
+  Capabilities small = cpu();
+  small.max_tile_bytes = 16 << 10;
+  ConfigSpace matmul = space(kMatmul, small);
+  Rng rng(2);
+  Config parent = matmul.sample(rng);
+  for (int i = 0; i < 500; ++i) {
+    Config mutant = matmul.mutate(parent, 1 + i % 3, rng);
+    EXPECT_NE(mutant, parent);
+    EXPECT_TRUE(matmul.validate(mutant, matmul.defaults(), diags_)) << mutant.dump() << errors();
+    Config child = matmul.crossover(parent, mutant, rng);
+    EXPECT_FALSE(matmul.why_not(child)) << child.dump();
+    for (i64 k = 0; k < static_cast<i64>(matmul.knobs().size()); ++k) {
+      Json value = matmul.get(child, k);
+      EXPECT_TRUE(value == matmul.get(parent, k) || value == matmul.get(mutant, k));
+    }
+    parent = mutant;
+  }
+}
+
+TEST_F(SpaceTest, MutationsReachFarButMostlyStayNear) {
+  Knob knob;
+  knob.kind = KnobKind::PowerOfTwo;
+  knob.low = 1;
+  knob.high = 1024;
+  Rng rng(5);
+  int near = 0, far = 0;
+  for (int i = 0; i < 400; ++i) {
+    i64 value = knob.mutate(32, rng).get<i64>();
+    EXPECT_NE(value, 32);
+    near += value == 16 || value == 64;
+    far += value <= 4 || value >= 256;
+  }
+  EXPECT_GT(near, 150);
+  EXPECT_LT(near, 250);
+  EXPECT_GT(far, 50);
+  EXPECT_EQ(knob.mutate(1, rng).get<i64>() > 1, true);
+  EXPECT_EQ(knob.mutate(1024, rng).get<i64>() < 1024, true);
+}
+
+TEST_F(SpaceTest, NothingNearIsNoMutant) {
+  Capabilities none = cpu();
+  none.knobs.clear();
+  none.shared_keys.clear();
+  ConfigSpace one = space(R"(kernel one
+  symbol @b0: int = block of b0 hint 1
+  tensor x: f32[1] strides [1] slot 0
+  block b0 "tile": tile size=@b0 in 0..1 loop 0
+  root (b0) {
+    %0: f32[b0:@b0] = load x[b0]
+  }
+)",
+                          none);
+  Rng rng(1);
+  EXPECT_EQ(one.mutate(one.defaults(), 2, rng), one.defaults());
 }
 
 TEST_F(SpaceTest, SameSeedSameSamples) {

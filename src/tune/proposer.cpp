@@ -101,33 +101,60 @@ void Proposer::add_predicted(i64 count, std::vector<Proposal>& proposals) {
   }
 }
 
-void Proposer::add_neighbours(const Config& config, std::vector<Proposal>& proposals) {
-  i64 count = static_cast<i64>(space().knobs().size());
-  for (i64 k = 0; k < count; ++k) {
-    for (Config& near : space().neighbours(config, k)) {
-      add(std::move(near), "neighbour", proposals);
-    }
-  }
+void Proposer::add_all(std::vector<Proposal> proposals, std::vector<Proposal>& to) {
+  for (Proposal& proposal : proposals) add(std::move(proposal.config), proposal.origin, to);
 }
 
-void Proposer::add_pairs(const Config& config, std::vector<Proposal>& proposals) {
+std::vector<Proposal> Proposer::neighbours(const Config& config) const {
+  std::vector<Proposal> near;
+  for (i64 k = 0; k < static_cast<i64>(space().knobs().size()); ++k) {
+    for (Config& other : space().neighbours(config, k)) {
+      near.push_back({std::move(other), "neighbour"});
+    }
+  }
+  return near;
+}
+
+std::vector<Proposal> Proposer::leaps(const Config& config) const {
+  std::vector<Proposal> far;
+  for (i64 k = 0; k < static_cast<i64>(space().knobs().size()); ++k) {
+    const space::Knob& knob = space().knobs()[k];
+    space::Json value = space().get(config, k);
+    if (knob.kind != space::KnobKind::Extent || value.is_null()) continue;
+    std::vector<space::Json> all = knob.candidates();
+    for (double factor : {0.5, 2.0, 0.25, 4.0, 1e9}) {
+      space::Json wanted = std::min(factor * value.get<double>(), 1e15);
+      auto at = std::ranges::lower_bound(all, wanted);
+      if (at == all.end()) --at;
+      Config other = config;
+      space().set(other, k, *at);
+      if (*at != value && !space().why_not(other)) far.push_back({std::move(other), "neighbour"});
+    }
+  }
+  return far;
+}
+
+std::vector<Proposal> Proposer::pairs(const Config& config) const {
+  std::vector<Proposal> found;
   i64 count = static_cast<i64>(space().knobs().size());
   for (i64 a = 0; a < count; ++a) {
     if (space().knobs()[a].key != "block_sizes") continue;
     for (i64 b = a + 1; b < count; ++b) {
-      if (space().knobs()[b].key == "block_sizes") add_pairs_of(config, a, b, proposals);
+      if (space().knobs()[b].key == "block_sizes") collect_pairs(config, a, b, found);
     }
   }
+  return found;
 }
 
-void Proposer::add_pairs_of(const Config& config, i64 a, i64 b, std::vector<Proposal>& proposals) {
+void Proposer::collect_pairs(const Config& config, i64 a, i64 b,
+                             std::vector<Proposal>& found) const {
   const std::vector<space::Knob>& knobs = space().knobs();
   for (space::Json& value_a : knobs[a].neighbours(space().get(config, a))) {
     for (space::Json& value_b : knobs[b].neighbours(space().get(config, b))) {
       Config near = config;
       space().set(near, a, value_a);
       space().set(near, b, value_b);
-      if (!space().why_not(near)) add(std::move(near), "pair", proposals);
+      if (!space().why_not(near)) found.push_back({std::move(near), "pair"});
     }
   }
 }

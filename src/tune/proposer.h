@@ -29,10 +29,15 @@ class Proposer {
   void add_random(i64 count, std::vector<Proposal>& proposals);
   // The best of many random points by the cost model; none without one.
   void add_predicted(i64 count, std::vector<Proposal>& proposals);
-  // Every change of one knob by one step.
-  void add_neighbours(const Config& config, std::vector<Proposal>& proposals);
-  // Every change of two block sizes by one step.
-  void add_pairs(const Config& config, std::vector<Proposal>& proposals);
+  // Adds those that are new.
+  void add_all(std::vector<Proposal> proposals, std::vector<Proposal>& to);
+
+  // Legal configs, new or not: every change of one knob by one step;
+  std::vector<Proposal> neighbours(const Config& config) const;
+  // every change of two block sizes by one step;
+  std::vector<Proposal> pairs(const Config& config) const;
+  // every change of one size by a factor of about 2 or 4, or to the largest.
+  std::vector<Proposal> leaps(const Config& config) const;
 
   // Sorts proposals from `begin` on by prediction; those without come last, in their order.
   void sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const;
@@ -40,7 +45,7 @@ class Proposer {
 
  private:
   std::string key_of(const Config& config) const;
-  void add_pairs_of(const Config& config, i64 a, i64 b, std::vector<Proposal>& proposals);
+  void collect_pairs(const Config& config, i64 a, i64 b, std::vector<Proposal>& pairs) const;
   void add_listed(i64 count, std::vector<Proposal>& proposals);
 
   SearchProblem problem_;

@@ -11,7 +11,7 @@
 namespace peri::tune {
 
 std::span<const std::string_view> strategy_names() {
-  static constexpr std::string_view kNames[] = {"pattern", "random"};
+  static constexpr std::string_view kNames[] = {"auto", "surrogate", "pattern", "de", "random"};
   return kNames;
 }
 
@@ -26,8 +26,15 @@ Expected<std::unique_ptr<Strategy>> make_strategy(std::string_view name, SearchP
                                                   const SearchOptions& options) {
   if (auto known = check_strategy_name(name); !known) return std::unexpected(known.error());
   if (name == "random") return random_search(std::move(problem), options);
-  BUG_IF(name != "pattern", "strategy `{}` is listed but not made", name);
-  return pattern_search(std::move(problem), options);
+  if (name == "pattern") return pattern_search(std::move(problem), options);
+  if (name == "de") return differential_evolution(std::move(problem), options);
+  auto model = boosted_trees({options.trees, options.tree_depth, options.learning_rate});
+  if (name == "auto") {
+    return auto_search(std::move(problem), options, model ? std::move(*model) : nullptr);
+  }
+  BUG_IF(name != "surrogate", "strategy `{}` is listed but not made", name);
+  if (!model) return std::unexpected(model.error());
+  return surrogate_search(std::move(problem), options, std::move(*model));
 }
 
 }  // namespace peri::tune

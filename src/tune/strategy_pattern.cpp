@@ -19,8 +19,8 @@ class PatternSearch : public Strategy {
     if (std::exchange(is_first_, false)) return proposer_.first(options_.population);
     std::vector<Proposal> proposals;
     for (const Measurement& point : points_) {
-      proposer_.add_neighbours(point.config, proposals);
-      proposer_.add_pairs(point.config, proposals);
+      proposer_.add_all(proposer_.neighbours(point.config), proposals);
+      proposer_.add_all(proposer_.pairs(point.config), proposals);
     }
     if (proposals.empty()) {  // nothing left to improve: look elsewhere
       points_.clear();

@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <utility>
+
+#include "tune/proposer.h"
+#include "tune/ranker.h"
+#include "tune/strategies.h"
+
+namespace peri::tune {
+
+namespace {
+
+class AutoSearch : public Strategy {
+ public:
+  AutoSearch(SearchProblem problem, const SearchOptions& options,
+             std::unique_ptr<CostPredictor> model)
+      : proposer_(std::move(problem)),
+        options_(options),
+        has_model_(model != nullptr),
+        ranker_(proposer_, std::move(model), options) {}
+
+  std::string_view name() const override { return "AutoSearch"; }
+  std::string describe() const override {
+    return describe_options("auto", options_) + (has_model_ ? "" : ", no model");
+  }
+
+  std::vector<Proposal> propose() override {
+    std::vector<Proposal> proposals;
+    if (generation_++ == 0) return first();
+    if (stagnant_ > options_.patience) {
+      stagnant_ = 0;
+      proposer_.add_random(options_.batch, proposals);
+      return proposals;
+    }
+    proposer_.add_all(pick(candidates(), options_.batch), proposals);
+    if (proposals.empty()) proposer_.add_random(options_.batch, proposals);
+    return proposals;
+  }
+
+  void report(std::span<const Measurement> generation) override {
+    double before = ranker_.best_seconds();
+    ranker_.report(generation);
+    bool better = ranker_.best_seconds() < before * (1 - options_.min_improvement);
+    stagnant_ = better ? 0 : stagnant_ + 1;
+  }
+
+ private:
+  std::vector<Proposal> pick(std::vector<Proposal> candidates, i64 count) {
+    return ranker_.pick(std::move(candidates), count, proposer_.problem().seed + generation_);
+  }
+
+  // The start and what is known to be good; then points around the start that change several knobs
+  // at once, so that each of them tells about all of those.
+  std::vector<Proposal> first() {
+    const SearchProblem& problem = proposer_.problem();
+    std::vector<Proposal> proposals;
+    proposer_.add(problem.start, "default", proposals);
+    for (const Config& seed : problem.seeds) proposer_.add(seed, "seed", proposals);
+    proposer_.add_predicted(options_.batch / 2, proposals);
+    for (i64 t = 0; t < 4 * options_.population; ++t) {
+      if (static_cast<i64>(proposals.size()) >= options_.population) break;
+      i64 knobs = 1 + space::pick(proposer_.rng(), options_.screened);
+      proposer_.add(problem.space.mutate(problem.start, knobs, proposer_.rng()), "mutation",
+                    proposals);
+    }
+    return proposals;
+  }
+
+  // Everything one step from the best, random walks from the fastest, their children, and random
+  // points.
+  std::vector<Proposal> candidates() {
+    std::vector<Config> fastest = ranker_.fastest(options_.copies);
+    if (fastest.empty()) fastest.push_back(proposer_.problem().start);
+    std::vector<Proposal> found = proposer_.neighbours(fastest[0]);
+    std::ranges::move(proposer_.leaps(fastest[0]), std::back_inserter(found));
+    space::Rng& rng = proposer_.rng();
+    const ConfigSpace& space = proposer_.space();
+    for (i64 i = 0; i < options_.neighbours; ++i) {
+      const Config& from = fastest[static_cast<std::size_t>(i) % fastest.size()];
+      if (i % 16 == 15) {
+        found.push_back({space.sample(rng), "random"});
+      } else if (i % 4 == 3) {
+        const Config& other = fastest[space::pick(rng, static_cast<i64>(fastest.size()))];
+        found.push_back({space.mutate(space.crossover(from, other, rng), 1, rng), "crossover"});
+      } else {
+        found.push_back(
+            {space.mutate(from, 1 + space::pick(rng, options_.radius), rng), "mutation"});
+      }
+    }
+    return found;
+  }
+
+  Proposer proposer_;
+  SearchOptions options_;
+  bool has_model_;
+  Ranker ranker_;
+  u64 generation_ = 0;
+  i64 stagnant_ = 0;  // generations without a gain
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> auto_search(SearchProblem problem, const SearchOptions& options,
+                                      std::unique_ptr<CostPredictor> model) {
+  return std::make_unique<AutoSearch>(std::move(problem), options, std::move(model));
+}
+
+}  // namespace peri::tune
