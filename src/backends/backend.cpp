@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/triton/triton_backend.h"
 
 namespace peri::backends {
 
@@ -21,6 +22,7 @@ struct Row {
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows = {
       {"cpu", {"llvm", "asm"}, "", cpu::make_backend},
+      {"cuda", {"triton", "ttir", "ttgir", "ptx"}, "triton", triton::make_backend},
   };
   return kRows;
 }

@@ -12,6 +12,7 @@
 
 #include "backends/artifact.h"
 #include "base/expected.h"
+#include "diag/diag.h"
 #include "ir/ir.h"
 #include "lower/lower.h"
 #include "space/capabilities.h"
@@ -21,8 +22,10 @@ namespace peri::backends {
 
 struct CompileOptions {
   std::string keep;  // fill `Compiled::text`: one of the backend's stages
-  // Code may rely on 16-byte alignment of tensors; Launch says of which.
-  bool assume_aligned = true;
+  const diag::Sources* sources = nullptr;  // of origin comments; null: there are none
+  // What code may rely on; where a device launch does, it says what a call has to check.
+  bool assume_aligned = true;  // tensors are aligned to 16 bytes
+  bool assume_32_bit = true;   // sizes, strides and offsets that only a call knows fit 32 bits
 };
 
 struct Compiled {

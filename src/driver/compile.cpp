@@ -271,6 +271,7 @@ Expected<std::string> emit(Compilation& c, const std::string& stage) {
     return unknown_stage(c, stage);
   }
   c.request.code.keep = stage;
+  c.request.code.sources = &c.diags.sources();
   if (auto done = compile(c, "generate"); !done) return std::unexpected(done.error());
   return c.code.text;
 }

@@ -2,18 +2,22 @@
 // the backend's name.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/ids.h"
+#include "ir/ir.h"
+#include "space/config.h"
 
 namespace peri::space {
 
 // What a knob belongs to; its config key is a list with one entry for each (Kernel: a plain value).
 // LoopNest: tile statements of two or more axes; Loop: grids and device loops; Reduction: reduced
-// `:` dimensions.
-enum class Scope : u8 { Kernel, Block, LoopNest, Loop, Dot, Load, Store, Reduction };
+// `:` dimensions; Access: loads and stores.
+enum class Scope : u8 { Kernel, Block, LoopNest, Loop, Dot, Load, Store, Access, Reduction };
 
 // A knob's kind of values.
 enum class KnobKind : u8 {
@@ -36,6 +40,16 @@ struct KnobRow {
   std::string doc;
 };
 
+struct Knob;
+
+// What a target knows of one kernel's configs beyond the values of single knobs.
+struct ConfigRules {
+  // Why the target cannot run a config, or nothing.
+  std::function<std::optional<std::string>(const Config&)> why_not;
+  // Takes back what why_not() would refuse, if that can be done; for random configs.
+  std::function<void(Config&)> repair;
+};
+
 struct Capabilities {
   std::string target;               // "x86-64-v4": printed and part of cache keys
   std::string generator;            // code generator and version, "LLVM 22.1.0": part of cache keys
@@ -48,6 +62,10 @@ struct Capabilities {
   i64 l1_bytes = 32 << 10, l2_bytes = 1 << 20, l3_bytes = 8 << 20;
   i64 max_threads = 1;     // cores that may work on one launch
   i64 max_tile_bytes = 0;  // largest tile a config may ask for
+  // Narrows the knobs of a kernel, and says why; may be empty.
+  std::function<void(const ir::Kernel&, std::vector<Knob>&)> restrict_knobs;
+  // Rules for the configs of a kernel, which must outlive them; may be empty.
+  std::function<ConfigRules(const ir::Kernel&)> rules;
 };
 
 }  // namespace peri::space

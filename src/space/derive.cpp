@@ -64,8 +64,10 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
   };
   auto on_op = [&](const Op& op) {
     if (op.code == OpCode::Dot) add(Scope::Dot, kernel[op.results[0]].name, 0);
-    if (op.code == OpCode::Load) add(Scope::Load, kernel[op.attrs.tensor].name, 0);
-    if (op.code == OpCode::Store) add(Scope::Store, kernel[op.attrs.tensor].name, 0);
+    if (op.code == OpCode::Load || op.code == OpCode::Store) {
+      add(op.code == OpCode::Load ? Scope::Load : Scope::Store, kernel[op.attrs.tensor].name, 0);
+      add(Scope::Access, kernel[op.attrs.tensor].name, 0);
+    }
     if (ir::info(op.code).rule != ir::Rule::Reduce) return;
     analysis::AxisId axis = axes.of(op.operands[0], op.attrs.dims[0]);
     if (!axis || axes[axis].block) return;
@@ -378,7 +380,10 @@ ConfigSpace derive(const Kernel& kernel, std::span<const check::Tunable> tunable
   }
   for (const KnobRow& row : capabilities.knobs) add_row(row, items, knobs);
   for (const check::Tunable& tunable : tunables) knobs.push_back(knob_of(tunable));
-  return ConfigSpace(kernel, std::move(knobs), std::move(volumes), capabilities.target);
+  if (capabilities.restrict_knobs) capabilities.restrict_knobs(kernel, knobs);
+  ConfigRules rules = capabilities.rules ? capabilities.rules(kernel) : ConfigRules();
+  return ConfigSpace(kernel, std::move(knobs), std::move(volumes), capabilities.target,
+                     std::move(rules));
 }
 
 }  // namespace peri::space

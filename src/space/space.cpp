@@ -81,11 +81,12 @@ std::vector<std::optional<SymValue>> config_values(const ir::Kernel& kernel, con
 }
 
 ConfigSpace::ConfigSpace(const ir::Kernel& kernel, std::vector<Knob> knobs,
-                         std::vector<TileVolume> volumes, std::string target)
+                         std::vector<TileVolume> volumes, std::string target, ConfigRules rules)
     : kernel_(&kernel),
       knobs_(std::move(knobs)),
       volumes_(std::move(volumes)),
-      target_(std::move(target)) {}
+      target_(std::move(target)),
+      rules_(std::move(rules)) {}
 
 double ConfigSpace::size() const {
   double points = 1;
@@ -175,6 +176,7 @@ Config ConfigSpace::sample(Rng& rng) const {
   for (i64 t = 0; t < kMaxTries; ++t) {
     config = Config::object();
     for (i64 k = 0; k < static_cast<i64>(knobs_.size()); ++k) set(config, k, knobs_[k].sample(rng));
+    if (rules_.repair) rules_.repair(config);
     if (grid_cells(config) <= kMostCells && !why_not(config)) return config;
   }
   shrink(config);
@@ -224,6 +226,11 @@ std::vector<double> ConfigSpace::encode(const Config& config) const {
 }
 
 std::optional<std::string> ConfigSpace::why_not(const Config& config) const {
+  if (auto reason = too_large(config)) return reason;
+  return rules_.why_not ? rules_.why_not(config) : std::nullopt;
+}
+
+std::optional<std::string> ConfigSpace::too_large(const Config& config) const {
   if (volumes_.empty()) return std::nullopt;
   auto known = config_values(*kernel_, config);
   SymTable::Lookup lookup = lookup_of(*kernel_, known);

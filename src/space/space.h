@@ -47,7 +47,7 @@ class ConfigSpace {
  public:
   ConfigSpace() = default;
   ConfigSpace(const ir::Kernel& kernel, std::vector<Knob> knobs, std::vector<TileVolume> volumes,
-              std::string target);
+              std::string target, ConfigRules rules = {});
 
   const std::vector<Knob>& knobs() const { return knobs_; }
   const std::string& target() const { return target_; }
@@ -88,11 +88,13 @@ class ConfigSpace {
   std::vector<i64> knobs_of(const std::string& key) const;
   void shrink(Config& config) const;
   double grid_cells(const Config& config) const;
+  std::optional<std::string> too_large(const Config& config) const;
 
   const ir::Kernel* kernel_ = nullptr;
   std::vector<Knob> knobs_;
   std::vector<TileVolume> volumes_;
   std::string target_;
+  ConfigRules rules_;
 };
 
 // `kernel` must outlive the space.

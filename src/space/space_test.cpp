@@ -124,7 +124,7 @@ TEST_F(SpaceTest, JointlyTooLargeIsRefused) {
   Capabilities small = cpu();
   small.max_tile_bytes = 64 << 10;
   EXPECT_FALSE(validate(space(kMatmul, small), R"({"block_sizes": [96, 512, 16]})"));
-  EXPECT_THAT(errors(), HasSubstr("the block sizes are too large together: a value"));
+  EXPECT_THAT(errors(), HasSubstr("the values do not go together: a value"));
 }
 
 TEST_F(SpaceTest, SamplesAndNeighboursAreLegal) {

@@ -51,7 +51,7 @@ class Validator {
     note_ignored();
     if (diags_.error_count() > errors) return std::nullopt;
     if (auto reason = space_.why_not(config_)) {
-      error(Kind::ConfigValue, "the block sizes are too large together: " + *reason);
+      error(Kind::ConfigValue, "the values do not go together: " + *reason);
       return std::nullopt;
     }
     return std::move(config_);

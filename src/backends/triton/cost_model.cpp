@@ -1,0 +1,344 @@
+#include "backends/triton/cost_model.h"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "backends/triton/plan.h"
+#include "space/space.h"
+
+namespace peri::triton {
+
+using ir::Kernel;
+using ir::Op;
+using ir::OpCode;
+using space::Config;
+
+namespace {
+
+constexpr i64 kLongestRow = 32768;      // elements of a `:` dimension that one program keeps
+constexpr i64 kChunk = 4096;            // of a longer one
+constexpr i64 kElementsPerWarp = 1024;  // that memory-bound programs give each warp
+
+// What a block does in a kernel.
+struct Role {
+  i64 extent = 1;
+  bool grid = false, in_loop = false;
+  bool dot_m = false, dot_n = false, dot_k = false, batch = false;
+  bool contiguous = false;
+  bool sized = false;  // only its number of blocks matters: loops inside divide it further
+  i64 width = 1;       // elements of the `:` dimensions beside it
+  i64 bytes = 4;       // of the narrowest element loaded along it
+};
+
+class Chooser {
+ public:
+  Chooser(const Kernel& kernel, const Target& target)
+      : kernel_(kernel), target_(target), blocks_(space::searched_blocks(kernel)) {
+    for (const ir::Root& root : kernel.roots) {
+      for (BlockId block : root.blocks) {
+        if (Role* role = role_of(block)) role->grid = true;
+      }
+      walk(root.body);
+    }
+    for (std::size_t b = 0; b < kernel.blocks.size(); ++b) see_block(BlockId(static_cast<i64>(b)));
+    for (const ir::Value& value : kernel.values) see_value(value.type);
+  }
+
+  Config choose() {
+    Config config = Config::object();
+    choose_blocks();
+    config["block_sizes"] = Config::array();
+    for (BlockId block : blocks_) config["block_sizes"].push_back(clamp(block));
+    choose_reductions(config);
+    config["num_warps"] = warps();
+    config["num_stages"] = dots_ > 0 ? stages() : 2;
+    choose_grid(config);
+    return config;
+  }
+
+ private:
+  i64 hint(Sym sym, i64 fallback) const {
+    if (!sym) return fallback;
+    auto value = kernel_.syms->hint(sym);
+    return value ? std::max<i64>(value->integer, 0) : fallback;
+  }
+
+  // The role of the searched block that gives `block` its size; null if none does.
+  Role* role_of(BlockId block) {
+    Sym size = kernel_[block].size;
+    for (BlockId searched : blocks_) {
+      if (kernel_[searched].size == size) return &roles_[searched];
+    }
+    return nullptr;
+  }
+
+  void see_block(BlockId id) {
+    const Block& block = kernel_[id];
+    if (block.parent) {
+      if (Role* parent = role_of(block.parent)) parent->sized = true;
+    }
+    Role* role = role_of(id);
+    if (role == nullptr || block.kind == Block::Kind::Registered) return;
+    i64 begin = block.begin ? hint(block.begin, 0) : 0;
+    i64 extent = block.end ? hint(block.end, 1024) - begin : block.parent ? 1024 : 4096;
+    role->extent = std::max(role->extent, std::max<i64>(extent, 1));
+  }
+
+  void see_value(const TileType& type) {
+    i64 width = 1;
+    for (const Dim& dim : type.shape) {
+      if (!dim.block && !is_searched(dim.size)) width *= std::max<i64>(hint(dim.size, 1), 1);
+    }
+    for (const Dim& dim : type.shape) {
+      if (!dim.block) continue;
+      if (Role* role = role_of(dim.block)) role->width = std::max(role->width, width);
+    }
+    widest_ = std::max(widest_, width);
+  }
+
+  bool is_searched(Sym size) const {
+    return std::ranges::any_of(blocks_, [&](BlockId b) { return kernel_[b].size == size; });
+  }
+
+  void walk(ir::GraphId graph) {
+    for (ir::OpId id : kernel_[graph].ops) {
+      const Op& op = kernel_[id];
+      if (op.code == OpCode::Dot) see_dot(op);
+      if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
+      if (op.code == OpCode::For) {
+        for (BlockId block : op.attrs.blocks) {
+          if (Role* role = role_of(block)) role->in_loop = true;
+        }
+      }
+      for (ir::GraphId region : op.regions) walk(region);
+    }
+  }
+
+  void mark(const Dim& dim, bool Role::* flag) {
+    if (!dim.block) return;
+    if (Role* role = role_of(dim.block)) role->*flag = true;
+  }
+
+  void see_dot(const Op& op) {
+    ++dots_;
+    const TileType& a = kernel_[op.operands[0]].type;
+    const TileType& b = kernel_[op.operands[1]].type;
+    dot_bytes_ = std::max(dot_bytes_, size_of(a.dtype));
+    mark(a.shape[a.rank() - 2], &Role::dot_m);
+    mark(a.shape[a.rank() - 1], &Role::dot_k);
+    mark(b.shape[b.rank() - 1], &Role::dot_n);
+    for (const TileType* type : {&a, &b}) {
+      if (type->rank() == 3) mark(type->shape[0], &Role::batch);
+    }
+    for (const Dim& dim : {a.shape[a.rank() - 1], b.shape[b.rank() - 1]}) {
+      if (!dim.block) dot_width_ = std::max(dot_width_, hint(dim.size, 1));
+    }
+  }
+
+  void see_access(const Op& op) {
+    const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+    i64 dim = 0;
+    i64 elements = 1;
+    for (Sym size : tensor.sizes) elements *= std::max<i64>(hint(size, 1), 1);
+    touched_ = std::max(touched_, elements);
+    for (const ir::Index& index : op.attrs.indices) {
+      if (index.kind == ir::Index::Kind::NewAxis) continue;
+      if (index.kind == ir::Index::Kind::Tile) {
+        Role* role = role_of(index.block);
+        bool flat = dim < static_cast<i64>(tensor.strides.size()) &&
+                    kernel_.syms->hint(tensor.strides[dim]) == SymValue::of(i64{1});
+        if (role != nullptr && flat && hint(tensor.sizes[dim], 2) > 1) {
+          role->contiguous = true;
+          role->bytes = std::min(role->bytes, size_of(tensor.dtype));
+        }
+      }
+      ++dim;
+    }
+  }
+
+  // --- blocks ---
+
+  void choose_blocks() {
+    for (BlockId block : blocks_) {
+      Role& role = roles_[block];
+      if (role.width > 1) role.contiguous = false;  // the row itself runs along memory
+      bool dot = role.dot_m || role.dot_n || role.dot_k;
+      if (dot)
+        sizes_[block] = std::min(dot_size(role), std::max<i64>(16, power_of_two(role.extent)));
+      if (!dot && role.contiguous) sizes_[block] = along_size(role);
+    }
+    for (BlockId block : blocks_) {
+      Role& role = roles_[block];
+      if (sizes_.contains(block)) continue;
+      if (role.batch || dots_ > 0) {
+        sizes_[block] = 1;
+      } else if (role.sized) {
+        sizes_[block] = share(role);
+      } else {
+        sizes_[block] = across_size(role);
+      }
+    }
+    if (dots_ > 0) fill_machine();
+  }
+
+  i64 dot_size(const Role& role) const {
+    if (dots_ > 1) {
+      if (role.dot_m && role.grid) return 128;
+      return dot_width_ > 64 ? 64 : 128;
+    }
+    if (role.dot_k && !role.grid) return dot_bytes_ >= 4 ? 32 : 64;
+    if (role.dot_n && role.grid) return dot_bytes_ >= 4 ? 128 : 256;
+    if (role.dot_m && role.grid) return dot_width_ > 256 ? 64 : 128;
+    return 64;
+  }
+
+  // Elements of a contiguous axis that one program takes at a time.
+  i64 along_size(const Role& role) const {
+    i64 wanted = role.in_loop ? 4096 : 4096 / std::max<i64>(role.bytes, 1);
+    return std::min(power_of_two(role.extent), std::max<i64>(wanted, 512));
+  }
+
+  // Rows of an axis across memory: enough for two full warps' loads.
+  i64 across_size(const Role& role) const {
+    i64 inner = std::min(role.width, kLongestRow);
+    for (const auto& [block, size] : sizes_) {
+      if (roles_.at(block).contiguous) inner = std::max(inner, size);
+    }
+    i64 rows = std::max<i64>(1, 1024 / power_of_two(inner));
+    i64 fair = std::max<i64>(1, role.extent / (2 * target_.multiprocessors));
+    return std::min({rows, static_cast<i64>(std::bit_floor(static_cast<u64>(fair))),
+                     power_of_two(role.extent)});
+  }
+
+  // Two programs a multiprocessor.
+  i64 share(const Role& role) const {
+    i64 programs = 2 * target_.multiprocessors;
+    return power_of_two((role.extent + programs - 1) / programs);
+  }
+
+  // Smaller tiles where a grid of large ones leaves multiprocessors idle.
+  void fill_machine() {
+    for (int round = 0; round < 8; ++round) {
+      i64 programs = 1;
+      BlockId largest;
+      for (BlockId block : blocks_) {
+        const Role& role = roles_[block];
+        if (!role.grid) continue;
+        programs *= (role.extent + sizes_[block] - 1) / sizes_[block];
+        bool dot = (role.dot_m || role.dot_n) && sizes_[block] > 32;
+        if (dot && (!largest || sizes_[block] >= sizes_[largest])) largest = block;
+      }
+      if (programs * 10 >= target_.multiprocessors * 7 || !largest) return;
+      sizes_[largest] /= 2;
+    }
+  }
+
+  i64 clamp(BlockId id) {
+    const Block& block = kernel_[id];
+    i64 size = std::max(sizes_[id], block.min_size);
+    if (block.max_size > 0) size = std::min(size, power_of_two(block.max_size));
+    return sizes_[id] = size;
+  }
+
+  // --- the rest ---
+
+  void choose_reductions(Config& config) {
+    analysis::Axes axes(kernel_);
+    Config chunks = Config::array();
+    for (const ReducedAxis& reduced : reduced_axes(kernel_, axes)) {
+      i64 extent = hint(axes[reduced.axis].size, 1);
+      bool looped = reduced.reason.empty() && extent > kLongestRow;
+      chunks.push_back(looped ? Config(kChunk) : Config(nullptr));
+      if (looped) widest_ = kChunk;
+    }
+    if (!chunks.empty()) config["reduction_loops"] = chunks;
+  }
+
+  i64 tile_elements(const TileType& type) {
+    i64 count = 1;
+    for (const Dim& dim : type.shape) {
+      i64 lanes = 0;
+      for (BlockId block : blocks_) {
+        if (kernel_[block].size == dim.size) lanes = sizes_[block];
+      }
+      if (lanes == 0) lanes = std::min(power_of_two(hint(dim.size, 1)), std::max(widest_, kChunk));
+      count *= lanes;
+    }
+    return count;
+  }
+
+  i64 warps() {
+    i64 largest = 1, accumulators = 0;
+    for (const ir::Value& value : kernel_.values) {
+      largest = std::max(largest, tile_elements(value.type));
+      bool dot = value.def && kernel_[value.def].code == OpCode::Dot;
+      if (dot) accumulators = std::max(accumulators, tile_elements(value.type));
+    }
+    i64 most = target_.max_threads / target_.warp_size;
+    if (dots_ > 0) return accumulators >= 128 * 128 ? 8 : 4;
+    return std::clamp<i64>(power_of_two(largest / kElementsPerWarp), grid_is_flat() ? 4 : 1, most);
+  }
+
+  bool grid_is_flat() const { return widest_ == 1; }
+
+  i64 stages() const {
+    i64 bytes = 0;
+    for (const Op& op : kernel_.ops) {
+      if (op.code != OpCode::Dot) continue;
+      for (int side = 0; side < 2; ++side) {
+        const TileType& type = kernel_[op.operands[side]].type;
+        i64 count = size_of(type.dtype);
+        for (const Dim& dim : type.shape) {
+          i64 lanes = power_of_two(hint(dim.size, 1));
+          for (BlockId block : blocks_) {
+            if (kernel_[block].size == dim.size) lanes = sizes_.at(block);
+          }
+          count *= lanes;
+        }
+        bytes += count;
+      }
+    }
+    return std::clamp<i64>(target_.shared_bytes / std::max<i64>(bytes, 1), 1, dots_ > 1 ? 3 : 4);
+  }
+
+  void choose_grid(Config& config) const {
+    Config groupings = Config::array();
+    std::function<void(ir::GraphId)> inner = [&](ir::GraphId graph) {
+      for (ir::OpId id : kernel_[graph].ops) {
+        if (kernel_[id].code == OpCode::For && kernel_[id].attrs.blocks.size() > 1) {
+          groupings.push_back(1);
+        }
+        for (ir::GraphId region : kernel_[id].regions) inner(region);
+      }
+    };
+    for (const ir::Root& root : kernel_.roots) {
+      if (root.blocks.size() > 1) groupings.push_back(dots_ == 1 ? 8 : 1);
+      inner(root.body);
+    }
+    if (!groupings.empty()) config["l2_groupings"] = groupings;
+  }
+
+  const Kernel& kernel_;
+  Target target_;
+  std::vector<BlockId> blocks_;
+  std::map<BlockId, Role> roles_;
+  std::map<BlockId, i64> sizes_;
+  i64 dots_ = 0;
+  i64 dot_bytes_ = 2;
+  i64 dot_width_ = 1;  // widest `:` dimension of a dot
+  i64 widest_ = 1;     // elements of `:` dimensions in one value
+  i64 touched_ = 1;
+};
+
+}  // namespace
+
+Config choose_config(const Kernel& kernel, const Target& target) {
+  std::lock_guard lock(planning_mutex());
+  return Chooser(kernel, target).choose();
+}
+
+}  // namespace peri::triton

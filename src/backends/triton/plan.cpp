@@ -1,0 +1,443 @@
+#include "backends/triton/plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <bit>
+#include <functional>
+
+#include "analysis/index_width.h"
+#include "plan/planner.h"
+
+namespace peri::triton {
+
+using ir::Kernel;
+using ir::Op;
+using ir::OpCode;
+using ir::OpId;
+using space::Config;
+
+i64 power_of_two(i64 value) {
+  return value <= 1 ? 1 : static_cast<i64>(std::bit_ceil(static_cast<u64>(value)));
+}
+
+i64 Plan::block_size(BlockId block) const {
+  return shared.block_sizes[block.index].as_int().value_or(1);
+}
+
+i64 Plan::lanes(const Dim& dim) const {
+  Sym size = resolve(dim.size);
+  if (auto known = size.as_int()) return *known == 0 ? 2 : power_of_two(*known);
+  auto hint = kernel().syms->hint(size);
+  return std::max<i64>(2, power_of_two(hint ? hint->integer : 2));
+}
+
+bool Plan::is_rolled(ir::ValueId value, i64 dim) const {
+  AxisId axis = shared.axes.of(value, dim);
+  return axis && rolled.contains(axis);
+}
+
+namespace {
+
+std::optional<bool> flag_of(const Config& value) {
+  return value.is_boolean() ? std::optional(value.get<bool>()) : std::nullopt;
+}
+
+PidType pid_type_of(const std::string& text) {
+  if (text == "xyz") return PidType::Xyz;
+  if (text == "persistent_blocked") return PidType::PersistentBlocked;
+  return text == "persistent_interleaved" ? PidType::PersistentInterleaved : PidType::Flat;
+}
+
+// Reads a config's lists in the program order that the config space counts in.
+class Reader {
+ public:
+  Reader(Plan& plan, const Config& config) : plan_(plan), kernel_(plan.kernel()), config_(config) {}
+
+  void read() {
+    plan_.num_warps = config_.value("num_warps", i64{4});
+    plan_.num_stages = config_.value("num_stages", i64{1});
+    plan_.num_sm_multiplier = config_.value("num_sm_multiplier", i64{1});
+    plan_.host_descriptors = config_.value("host_tensor_descriptors", false);
+    plan_.dot_precision = config_.value("dot_precision", std::string("tf32x3"));
+    if (auto it = config_.find("maxnreg"); it != config_.end() && it->is_number()) {
+      plan_.maxnreg = it->get<i64>();
+    }
+    PidType pid_type = pid_type_of(config_.value("pid_type", std::string("flat")));
+    if (pid_type < PidType::PersistentBlocked) plan_.maxnreg = 0;
+    read_reductions();
+    for (const ir::Root& root : kernel_.roots) {
+      RootPlan r;
+      r.grid.options = options(next_loop_);
+      if (root.blocks.size() > 1) {
+        r.l2_grouping = item("l2_groupings", next_nest_, 1).get<i64>();
+      }
+      r.grid.order = order(root.blocks);
+      bool xyz = pid_type == PidType::Xyz && (root.blocks.size() < 2 || root.blocks.size() > 3);
+      r.pid_type = xyz ? PidType::Flat : pid_type;
+      plan_.roots.push_back(std::move(r));
+      read_graph(root.body);
+    }
+  }
+
+ private:
+  Config item(const char* key, i64 index, Config fallback) const {
+    auto it = config_.find(key);
+    bool there = it != config_.end() && it->is_array() && index < static_cast<i64>(it->size());
+    return there ? (*it)[index] : fallback;
+  }
+
+  std::vector<BlockId> order(const std::vector<BlockId>& blocks) {
+    ++next_loop_;
+    if (blocks.size() < 2) return blocks;
+    std::vector<BlockId> ordered;
+    for (const Config& position : item("loop_orders", next_nest_++, Config::array())) {
+      ordered.push_back(blocks[position.get<std::size_t>()]);
+    }
+    return ordered.empty() ? blocks : ordered;
+  }
+
+  LoopOptions options(i64 loop) const {
+    LoopOptions o;
+    o.unroll = item("range_unroll_factors", loop, 0).get<i64>();
+    o.stages = item("range_num_stages", loop, 0).get<i64>();
+    o.multi_buffer = flag_of(item("range_multi_buffers", loop, nullptr));
+    o.flatten = flag_of(item("range_flattens", loop, nullptr));
+    o.warp_specialize = flag_of(item("range_warp_specializes", loop, nullptr));
+    o.is_static = item("static_ranges", loop, false).get<bool>();
+    return o;
+  }
+
+  void read_reductions() {
+    std::vector<ReducedAxis> axes = reduced_axes(kernel_, plan_.shared.axes);
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+      Config chunk = item("reduction_loops", static_cast<i64>(i), nullptr);
+      if (!chunk.is_number() || !axes[i].reason.empty()) continue;
+      auto size = plan_.shared.extent(axes[i].axis).as_int();
+      if (size && *size <= chunk.get<i64>()) continue;
+      plan_.rolled[axes[i].axis] = chunk.get<i64>();
+    }
+  }
+
+  void read_graph(ir::GraphId graph) {
+    for (OpId id : kernel_[graph].ops) {
+      const Op& op = kernel_[id];
+      if (op.code == OpCode::For) {
+        LoopOptions o = options(next_loop_);
+        plan_.loops[id] = {order(op.attrs.blocks), o};
+      }
+      if (op.code == OpCode::Load || op.code == OpCode::Store) read_access(id);
+      for (ir::GraphId region : op.regions) read_graph(region);
+    }
+  }
+
+  void read_access(OpId id) {
+    AccessPlan access;
+    std::string kind = item("indexing", next_access_++, "pointer").get<std::string>();
+    if (kernel_[id].code == OpCode::Load) {
+      access.eviction = item("load_eviction_policies", next_load_++, "").get<std::string>();
+    }
+    std::string reason;
+    if (kind == "tensor_descriptor") access.map = tensor_map(plan_, kernel_[id], reason);
+    if (access.map) access.indexing = Indexing::Descriptor;
+    plan_.accesses[id] = std::move(access);
+  }
+
+  Plan& plan_;
+  const Kernel& kernel_;
+  const Config& config_;
+  i64 next_loop_ = 0, next_nest_ = 0, next_access_ = 0, next_load_ = 0;
+};
+
+}  // namespace
+
+std::mutex& planning_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+Plan make_plan(const Kernel& kernel, const Config& config, const Target& target) {
+  Plan plan(kernel);
+  plan.target = target;
+  plan::read_config(plan.shared, config);
+  for (const ir::TensorParam& tensor : kernel.tensors) {
+    auto offset = analysis::largest_offset(tensor);
+    plan.wide.push_back(offset && *offset > INT32_MAX);
+  }
+  Reader(plan, config).read();
+  return plan;
+}
+
+// --- chunks of reduced axes ---
+
+namespace {
+
+// Where an axis stands: rolling it needs all of its values in one graph, made of ops that work
+// element by element along it, or reduce it.
+class RollCheck {
+ public:
+  RollCheck(const Kernel& kernel, const analysis::Axes& axes, AxisId axis)
+      : kernel_(kernel), axes_(axes), axis_(axis) {}
+
+  std::string reason() {
+    for (const ir::Root& root : kernel_.roots) {
+      if (std::string why = check(root.body); !why.empty()) return why;
+    }
+    if (graphs_ > 1) return "it is used in several loops";
+    return "";
+  }
+
+ private:
+  bool has_axis(ir::ValueId value) const {
+    for (i64 d = 0; d < kernel_[value].type.rank(); ++d) {
+      if (axes_.of(value, d) == axis_) return true;
+    }
+    return false;
+  }
+
+  bool touches(const Op& op) const {
+    for (ir::ValueId value : op.operands) {
+      if (has_axis(value)) return true;
+    }
+    for (ir::ValueId value : op.results) {
+      if (has_axis(value)) return true;
+    }
+    return false;
+  }
+
+  std::string check(ir::GraphId id) {
+    const ir::Graph& graph = kernel_[id];
+    for (ir::ValueId value : graph.params) {
+      if (has_axis(value)) return "a loop carries values along it";
+    }
+    bool here = false;
+    std::vector<i64> stores, loads;
+    for (OpId op_id : graph.ops) {
+      const Op& op = kernel_[op_id];
+      for (ir::GraphId region : op.regions) {
+        if (std::string why = check(region); !why.empty()) return why;
+      }
+      if (op.code == OpCode::Store) stores.push_back(kernel_[op.attrs.tensor].base);
+      if (!touches(op)) continue;
+      here = true;
+      if (std::string why = check_op(op, id); !why.empty()) return why;
+      if (op.code == OpCode::Load) loads.push_back(kernel_[op.attrs.tensor].base);
+    }
+    for (i64 load : loads) {
+      if (std::ranges::count(stores, load) > 0) return "it reads a tensor that it writes";
+    }
+    if (here) ++graphs_;
+    return "";
+  }
+
+  std::string check_op(const Op& op, ir::GraphId graph) const {
+    for (ir::ValueId value : op.operands) {
+      if (has_axis(value) && kernel_[value].owner != graph) return "it is used in several loops";
+    }
+    const ir::OpInfo& row = ir::info(op.code);
+    if (row.rule == ir::Rule::Dot) return "a dot needs all of it";
+    if (row.has(ir::Region)) return "a loop carries values along it";
+    if (op.code == OpCode::Reshape) return "a reshape needs all of it";
+    if (op.code == OpCode::ArgMax || op.code == OpCode::ArgMin) {
+      if (axes_.of(op.operands[0], op.attrs.dims[0]) == axis_) return "an argmax needs all of it";
+    }
+    for (const ir::Index& index : op.attrs.indices) {
+      if (index.kind == ir::Index::Kind::Gather && has_axis(op.operands[index.operand])) {
+        return "it gathers along it";
+      }
+    }
+    return "";
+  }
+
+  const Kernel& kernel_;
+  const analysis::Axes& axes_;
+  AxisId axis_;
+  i64 graphs_ = 0;
+};
+
+void visit_ops(const Kernel& kernel, ir::GraphId graph, const std::function<void(const Op&)>& f) {
+  for (OpId id : kernel[graph].ops) {
+    f(kernel[id]);
+    for (ir::GraphId region : kernel[id].regions) visit_ops(kernel, region, f);
+  }
+}
+
+}  // namespace
+
+std::vector<ReducedAxis> reduced_axes(const Kernel& kernel, const analysis::Axes& axes) {
+  std::vector<ReducedAxis> reduced;
+  bool taken = false;
+  for (const ir::Root& root : kernel.roots) {
+    taken = false;
+    visit_ops(kernel, root.body, [&](const Op& op) {
+      if (ir::info(op.code).rule != ir::Rule::Reduce) return;
+      AxisId axis = axes.of(op.operands[0], op.attrs.dims[0]);
+      if (!axis || axes[axis].block) return;
+      for (const ReducedAxis& known : reduced) {
+        if (known.axis == axis) return;
+      }
+      std::string reason = RollCheck(kernel, axes, axis).reason();
+      if (reason.empty() && taken) reason = "another dimension is walked in chunks";
+      taken = taken || reason.empty();
+      reduced.push_back({axis, std::move(reason)});
+    });
+  }
+  return reduced;
+}
+
+// --- descriptors ---
+
+namespace {
+
+struct MapDim {
+  i64 tensor_dim;
+  i64 stride;
+  i64 box;
+};
+
+// What a subscript takes along its dimension, if a box can: so many elements from one start on.
+std::optional<i64> box_extent(const Plan& plan, const ir::Index& index, const Dim& dim, Sym size,
+                              bool is_store, std::string& reason) {
+  const Kernel& kernel = plan.kernel();
+  if (index.kind == ir::Index::Kind::Scalar) return 1;
+  if (index.kind == ir::Index::Kind::Gather || index.kind == ir::Index::Kind::NewAxis) {
+    reason = "it gathers";
+    return std::nullopt;
+  }
+  i64 lanes = plan.lanes(dim);
+  bool whole = plan.resolve(dim.size).is_int(lanes);
+  if (index.kind == ir::Index::Kind::Tile) {
+    const Block& block = kernel[index.block];
+    bool known = block.begin && block.end;
+    Sym end = known ? plan.resolve(block.end) : Sym();
+    auto begin = known ? plan.resolve(block.begin).as_int() : std::nullopt;
+    bool exact = known && end == plan.resolve(size) && index.operand < 0;
+    auto last = known ? end.as_int() : std::nullopt;
+    whole = begin && last && (*last - *begin) % lanes == 0 && index.operand < 0;
+    if (!exact && !whole && is_store) {
+      reason = "its tiles may end before the tensor does";
+      return std::nullopt;
+    }
+    return lanes;
+  }
+  if (!whole && (index.operand >= 0 || plan.resolve(index.extent) != plan.resolve(size)) &&
+      is_store) {
+    reason = "its slice may end before the tensor does";
+    return std::nullopt;
+  }
+  return lanes;
+}
+
+}  // namespace
+
+std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access,
+                                              std::string& reason) {
+  const ir::TensorParam& tensor = plan.kernel()[access.attrs.tensor];
+  i64 rank = static_cast<i64>(tensor.sizes.size());
+  auto refuse = [&](std::string why) {
+    reason = std::move(why);
+    return std::nullopt;
+  };
+  if (!plan.target.tensor_maps) return refuse("the target has no descriptors");
+  if (rank < 2 || rank > 5) return refuse("descriptors have 2 to 5 dimensions");
+  if (access.attrs.has_mask) return refuse("the access has a mask");
+  if (tensor.dtype == Dtype::Bool || tensor.dtype == Dtype::F64 || tensor.dtype == Dtype::I64) {
+    return refuse("descriptors move elements of 1, 2 or 4 bytes");
+  }
+  ir::ValueId value = access.code == OpCode::Load ? access.results[0] : access.operands[0];
+  TileType type =
+      ir::access_type(plan.kernel(), access.attrs.tensor, access.attrs.indices, access.operands);
+  std::vector<MapDim> dims;
+  i64 at = 0;
+  for (const ir::Index& index : access.attrs.indices) {
+    i64 dim = static_cast<i64>(dims.size());
+    bool has_dim = index.kind != ir::Index::Kind::Scalar;
+    if (has_dim && at >= type.rank()) return refuse("it gathers");
+    auto box =
+        box_extent(plan, index, has_dim ? type.shape[at] : Dim(),
+                   dim < rank ? tensor.sizes[dim] : Sym(), access.code == OpCode::Store, reason);
+    if (!box) return std::nullopt;
+    if (has_dim && plan.kernel()[value].type.rank() == type.rank() && plan.is_rolled(value, at)) {
+      return refuse("the dimension is walked in chunks");
+    }
+    at += has_dim ? 1 : 0;
+    auto stride = plan.resolve(tensor.strides[dim]).as_int();
+    auto size = plan.resolve(tensor.sizes[dim]).as_int();
+    if (!stride || !size) return refuse("sizes and strides are only known in a call");
+    if (*size == 0) return refuse("the tensor is empty");
+    dims.push_back({dim, *stride, *box});
+  }
+  std::ranges::stable_sort(dims, std::greater(), &MapDim::stride);
+  i64 bytes = size_of(tensor.dtype);
+  backends::TensorMap map;
+  for (const MapDim& dim : dims) {
+    bool last = map.dims.size() + 1 == dims.size();
+    if (last && dim.stride != 1) return refuse("no dimension has stride 1");
+    if (!last && (dim.stride * bytes % 16 != 0 || dim.stride == 0)) {
+      return refuse("a stride is no multiple of 16 bytes");
+    }
+    if (dim.box > 256) return refuse("a box has at most 256 elements along a dimension");
+    map.dims.push_back(dim.tensor_dim);
+    map.box.push_back(dim.box);
+  }
+  if (map.box.back() * bytes < 16) return refuse("rows of a box have at least 16 bytes");
+  return map;
+}
+
+// --- text ---
+
+namespace {
+
+std::string names_of(const Kernel& kernel, const std::vector<BlockId>& blocks) {
+  std::string text;
+  for (BlockId block : blocks) text += (text.empty() ? "" : ", ") + kernel[block].name;
+  return text;
+}
+
+std::string options_text(const LoopOptions& o) {
+  std::string text = o.is_static ? " static" : "";
+  if (o.unroll > 0) text += fmt::format(" unroll {}", o.unroll);
+  if (o.stages > 0) text += fmt::format(" stages {}", o.stages);
+  if (o.multi_buffer) text += *o.multi_buffer ? " multi-buffer" : " single-buffer";
+  if (o.flatten) text += *o.flatten ? " flatten" : " nested";
+  if (o.warp_specialize) text += *o.warp_specialize ? " warp-specialize" : "";
+  return text;
+}
+
+}  // namespace
+
+std::string print(const Plan& plan) {
+  static constexpr std::string_view kPids[] = {"flat", "xyz", "persistent blocked",
+                                               "persistent interleaved"};
+  static constexpr std::string_view kIndexing[] = {"pointer", "block pointer", "descriptor"};
+  const Kernel& kernel = plan.kernel();
+  std::string out = fmt::format("plan {} on {}: {} warps, {} stages\n", kernel.name,
+                                plan.target.name, plan.num_warps, plan.num_stages);
+  for (i64 b = 0; b < static_cast<i64>(kernel.blocks.size()); ++b) {
+    out += fmt::format("  block b{} \"{}\" = {}\n", b, kernel.blocks[b].name,
+                       plan.block_size(BlockId(b)));
+  }
+  for (const auto& [axis, chunk] : plan.rolled) {
+    out += fmt::format("  `:` of {} in chunks of {}\n",
+                       kernel.syms->print(plan.shared.extent(axis)), chunk);
+  }
+  for (std::size_t r = 0; r < plan.roots.size(); ++r) {
+    const RootPlan& root = plan.roots[r];
+    out += fmt::format("  root {} ({}): {}{}{}\n", r, names_of(kernel, root.grid.order),
+                       kPids[static_cast<int>(root.pid_type)],
+                       root.l2_grouping > 1 ? fmt::format(" grouped by {}", root.l2_grouping) : "",
+                       options_text(root.grid.options));
+  }
+  for (const auto& [op, loop] : plan.loops) {
+    out += fmt::format("  loop ({}){}\n", names_of(kernel, loop.order), options_text(loop.options));
+  }
+  for (const auto& [op, access] : plan.accesses) {
+    out += fmt::format("  {} {}: {}{}\n", ir::info(kernel[op].code).text,
+                       kernel[kernel[op].attrs.tensor].name,
+                       kIndexing[static_cast<int>(access.indexing)],
+                       access.eviction.empty() ? "" : ", evict " + access.eviction);
+  }
+  return out;
+}
+
+}  // namespace peri::triton

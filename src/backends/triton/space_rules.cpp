@@ -1,0 +1,449 @@
+#include "backends/triton/space_rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <set>
+
+#include "backends/triton/plan.h"
+#include "space/space.h"
+
+namespace peri::triton {
+
+using ir::Kernel;
+using ir::Op;
+using ir::OpCode;
+using nlohmann::json;
+using space::Config;
+using space::Knob;
+using space::KnobKind;
+using space::KnobRow;
+using space::Scope;
+
+namespace {
+
+constexpr i64 kMostElements = i64{1} << 20;  // of a tile, in Triton
+constexpr i64 kElementsPerThread = 256;      // of a tile that registers hold
+constexpr i64 kAccumulatorsPerThread = 128;  // of a dot's result, in 32-bit registers
+constexpr i64 kStaticTurns = 8;              // of a loop that is unrolled fully
+constexpr i64 kMostGridRows = 65535;         // programs along y and z
+
+void for_each_op(const Kernel& kernel, ir::GraphId graph,
+                 const std::function<void(const Op&)>& visit) {
+  for (ir::OpId id : kernel[graph].ops) {
+    visit(kernel[id]);
+    for (ir::GraphId region : kernel[id].regions) for_each_op(kernel, region, visit);
+  }
+}
+
+void for_each_op(const Kernel& kernel, const std::function<void(const Op&)>& visit) {
+  for (const ir::Root& root : kernel.roots) for_each_op(kernel, root.body, visit);
+}
+
+// --- knobs ---
+
+void keep_only(Knob& knob, space::Json value, const std::string& others,
+               const std::string& reason) {
+  knob.kind = KnobKind::Choice;
+  knob.choices = {value};
+  knob.default_value = value;
+  knob.may_be_null = false;
+  knob.excluded.push_back({others, reason});
+}
+
+void drop_choice(Knob& knob, const space::Json& value, const std::string& reason) {
+  auto removed = std::ranges::remove(knob.choices, value);
+  if (removed.empty()) return;
+  knob.choices.erase(removed.begin(), removed.end());
+  knob.excluded.push_back({value.dump(), reason});
+}
+
+// Matrix instructions work on rows and columns of 16 and more.
+void restrict_blocks(const Kernel& kernel, std::vector<Knob>& knobs) {
+  std::map<const SymNode*, i64> least;
+  for_each_op(kernel, [&](const Op& op) {
+    if (op.code != OpCode::Dot) return;
+    const TileType& a = kernel[op.operands[0]].type;
+    const TileType& b = kernel[op.operands[1]].type;
+    i64 k = a.dtype == Dtype::I8 ? 32 : 16;
+    least[a.shape[a.rank() - 1].size.node()] = k;
+    for (Sym size : {a.shape[a.rank() - 2].size, b.shape[b.rank() - 1].size}) {
+      i64& low = least[size.node()];
+      low = std::max<i64>(low, 16);
+    }
+  });
+  std::vector<BlockId> blocks = space::searched_blocks(kernel);
+  for (Knob& knob : knobs) {
+    if (knob.key != "block_sizes") continue;
+    auto found = least.find(kernel[blocks[knob.index]].size.node());
+    if (found == least.end() || knob.low >= found->second || knob.divides > 0) continue;
+    knob.low = found->second;
+    knob.high = std::max(knob.high, knob.low);
+    knob.whole = 0;
+    knob.default_value = std::max(knob.default_value.get<i64>(), knob.low);
+    knob.excluded.push_back({fmt::format("below {}", knob.low), "a matrix product needs it"});
+  }
+}
+
+void restrict_reductions(const Kernel& kernel, std::vector<Knob>& knobs) {
+  analysis::Axes axes(kernel);
+  std::vector<ReducedAxis> reduced = reduced_axes(kernel, axes);
+  for (Knob& knob : knobs) {
+    if (knob.key != "reduction_loops") continue;
+    const std::string& reason = reduced[knob.index].reason;
+    if (!reason.empty()) keep_only(knob, nullptr, "other than null", reason);
+  }
+}
+
+// By loop of the space's order: whether it is a grid.
+std::vector<bool> grids_of(const Kernel& kernel, bool nests) {
+  std::vector<bool> grids;
+  for (const ir::Root& root : kernel.roots) {
+    if (!nests || root.blocks.size() > 1) grids.push_back(true);
+    for_each_op(kernel, root.body, [&](const Op& op) {
+      if (op.code == OpCode::For && (!nests || op.attrs.blocks.size() > 1)) grids.push_back(false);
+    });
+  }
+  return grids;
+}
+
+bool reads_what_it_writes(const Kernel& kernel) {
+  std::set<i64> read, written;
+  for_each_op(kernel, [&](const Op& op) {
+    if (op.code == OpCode::Load) read.insert(kernel[op.attrs.tensor].base);
+    if (op.code == OpCode::Store) written.insert(kernel[op.attrs.tensor].base);
+  });
+  return std::ranges::any_of(written, [&](i64 base) { return read.contains(base); });
+}
+
+void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
+  std::vector<bool> loops = grids_of(kernel, false), nests = grids_of(kernel, true);
+  bool in_place = kernel.roots.size() == 1 && reads_what_it_writes(kernel);
+  bool planes = std::ranges::any_of(kernel.roots, [](const ir::Root& root) {
+    return root.blocks.size() == 2 || root.blocks.size() == 3;
+  });
+  for (Knob& knob : knobs) {
+    if (knob.key == "l2_groupings" && !nests[knob.index]) {
+      keep_only(knob, 1, "above 1", "a device loop runs in one program");
+    }
+    if (knob.key == "static_ranges" && loops[knob.index]) {
+      keep_only(knob, false, "true", "a grid is no loop to unroll");
+    }
+    if (knob.key == "range_num_stages" && in_place) {
+      keep_only(knob, 0, "above 0", "a tensor is both read and written");
+    }
+    if (knob.key == "pid_type" && !planes) {
+      drop_choice(knob, "xyz", "no grid has two or three axes");
+    }
+  }
+}
+
+// --- a kernel's configs ---
+
+// Shapes of a kernel's values, evaluated under configs.
+class Resources {
+ public:
+  Resources(const Kernel& kernel, const Target& target) : kernel_(kernel), target_(target) {
+    for (const ir::Root& root : kernel.roots) collect(root.body);
+  }
+
+  std::optional<std::string> why_not(const Config& config) const {
+    auto known = space::config_values(kernel_, config);
+    i64 warps = config.value("num_warps", i64{4});
+    i64 threads = warps * target_.warp_size;
+    if (threads > target_.max_threads) {
+      return fmt::format("{} threads are more than {}", threads, target_.max_threads);
+    }
+    if (auto reason = registers(known, config, threads)) return reason;
+    i64 bytes = shared(known, config);
+    if (bytes > target_.shared_bytes) {
+      return fmt::format("operands of {} stages take {} KB of shared memory, there are {} KB",
+                         stages_of(config), bytes / 1024, target_.shared_bytes / 1024);
+    }
+    return grid(known, config);
+  }
+
+  // Fewer stages, pointers and loops in place of what cannot be.
+  void repair(Config& config) const {
+    auto known = space::config_values(kernel_, config);
+    while (shared(known, config) > target_.shared_bytes && config["num_stages"].get<i64>() > 1) {
+      config["num_stages"] = config["num_stages"].get<i64>() - 1;
+      if (config.contains("range_num_stages")) {
+        for (auto& stages : config["range_num_stages"]) stages = 0;
+      }
+    }
+    repair_accesses(config);
+    repair_loops(config, known);
+  }
+
+ private:
+  using Known = std::vector<std::optional<SymValue>>;
+
+  void collect(ir::GraphId graph) {
+    for (ir::OpId id : kernel_[graph].ops) {
+      const Op& op = kernel_[id];
+      if (op.code == OpCode::For) loops_.push_back(&op);
+      for (ir::ValueId result : op.results) shapes_.push_back(&kernel_[result].type);
+      if (op.code == OpCode::Dot) dots_.push_back(&op);
+      for (ir::GraphId region : op.regions) collect(region);
+    }
+  }
+
+  std::optional<i64> evaluate(Sym sym, const Known& known) const {
+    auto lookup = [&](SymbolId id) -> std::optional<SymValue> {
+      if (known[id.index]) return known[id.index];
+      return kernel_.syms->symbol(id).hint;
+    };
+    auto value = kernel_.syms->evaluate(sym, lookup);
+    return value ? std::optional(value->integer) : std::nullopt;
+  }
+
+  // Of `type`, with reduced dimensions whole or in chunks of at most `chunk`.
+  i64 elements(const TileType& type, const Known& known, i64 chunk) const {
+    i64 count = 1;
+    for (const Dim& dim : type.shape) {
+      i64 lanes = power_of_two(evaluate(dim.size, known).value_or(1));
+      if (!dim.block && chunk > 0) lanes = std::min(lanes, chunk);
+      if (__builtin_mul_overflow(count, lanes, &count)) return INT64_MAX;
+    }
+    return count;
+  }
+
+  static i64 chunk_of(const Config& config) {
+    i64 most = 0;
+    auto it = config.find("reduction_loops");
+    if (it == config.end()) return 0;
+    for (const auto& value : *it) {
+      if (!value.is_number()) return 0;
+      most = std::max(most, value.get<i64>());
+    }
+    return most;
+  }
+
+  static i64 stages_of(const Config& config) {
+    i64 stages = config.value("num_stages", i64{1});
+    if (auto it = config.find("range_num_stages"); it != config.end()) {
+      for (const auto& value : *it) stages = std::max(stages, value.get<i64>());
+    }
+    return stages;
+  }
+
+  std::optional<std::string> registers(const Known& known, const Config& config,
+                                       i64 threads) const {
+    i64 chunk = chunk_of(config);
+    for (const TileType* type : shapes_) {
+      i64 count = elements(*type, known, chunk);
+      if (count > kMostElements) {
+        return fmt::format("a tile of {} elements is larger than {}", count, kMostElements);
+      }
+      if (count / threads > kElementsPerThread) {
+        return fmt::format("a tile of {} elements is too much for {} threads", count, threads);
+      }
+    }
+    for (const Op* dot : dots_) {
+      i64 count = elements(kernel_[dot->results[0]].type, known, 0);
+      if (count / threads > kAccumulatorsPerThread) {
+        return fmt::format("a product of {} elements is too much for {} threads", count, threads);
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Operands of dots are staged; the stages of one loop are all there at once.
+  i64 shared(const Known& known, const Config& config) const {
+    i64 bytes = 0, results = 0;
+    for (const Op* dot : dots_) {
+      for (int side = 0; side < 2; ++side) {
+        const TileType& type = kernel_[dot->operands[side]].type;
+        bytes += elements(type, known, 0) * size_of(type.dtype);
+      }
+      const TileType& type = kernel_[dot->results[0]].type;
+      results = std::max(results, elements(type, known, 0) * 2);
+    }
+    return std::max(bytes * std::max<i64>(stages_of(config), 1), results);
+  }
+
+  std::optional<std::string> grid(const Known& known, const Config& config) const {
+    if (config.value("pid_type", std::string("flat")) == "xyz") {
+      for (const ir::Root& root : kernel_.roots) {
+        if (root.blocks.size() < 2 || root.blocks.size() > 3) continue;
+        for (BlockId id : root.blocks) {
+          i64 tiles = tiles_of(kernel_[id].begin, kernel_[id].end, id, known);
+          if (tiles > kMostGridRows) return fmt::format("a grid of {} rows has no y", tiles);
+        }
+      }
+    }
+    if (auto reason = static_turns(known, config)) return reason;
+    auto indexing = config.find("indexing");
+    if (indexing == config.end()) return std::nullopt;
+    return refused_access(config, *indexing, nullptr);
+  }
+
+  i64 tiles_of(Sym begin, Sym end, BlockId id, const Known& known) const {
+    i64 first = begin ? evaluate(begin, known).value_or(0) : 0;
+    i64 last = evaluate(end, known).value_or(0);
+    i64 size = std::max<i64>(evaluate(kernel_[id].size, known).value_or(1), 1);
+    return (last - first + size - 1) / size;
+  }
+
+  // Calls `visit(index of the loop, turns)` for device loops; 0 turns: unknown.
+  template <class F>
+  void for_each_loop(const Known& known, const F& visit) const {
+    i64 next = 0;
+    for (const ir::Root& root : kernel_.roots) {
+      ++next;
+      for_each_op(kernel_, root.body, [&](const Op& op) {
+        if (op.code != OpCode::For) return;
+        i64 turns = 1;
+        for (BlockId id : op.attrs.blocks) {
+          const Block& block = kernel_[id];
+          bool constant = block.begin && block.end && block.begin.is_const() &&
+                          block.end.is_const() && !block.step;
+          turns *= constant ? tiles_of(block.begin, block.end, id, known) : 0;
+        }
+        visit(next++, turns);
+      });
+    }
+  }
+
+  std::optional<std::string> static_turns(const Known& known, const Config& config) const {
+    auto statics = config.find("static_ranges");
+    if (statics == config.end()) return std::nullopt;
+    std::optional<std::string> reason;
+    for_each_loop(known, [&](i64 loop, i64 turns) {
+      bool wanted = loop < static_cast<i64>(statics->size()) && (*statics)[loop].get<bool>();
+      if (!wanted || (turns > 0 && turns <= kStaticTurns)) return;
+      reason = turns == 0 ? "a loop with bounds only known on the device is not unrolled fully"
+                          : fmt::format("{} turns are too many to unroll", turns);
+    });
+    return reason;
+  }
+
+  void repair_loops(Config& config, const Known& known) const {
+    auto statics = config.find("static_ranges");
+    if (statics == config.end()) return;
+    for_each_loop(known, [&](i64 loop, i64 turns) {
+      if (turns == 0 || turns > kStaticTurns) (*statics)[loop] = false;
+    });
+  }
+
+  void repair_accesses(Config& config) const {
+    auto indexing = config.find("indexing");
+    if (indexing != config.end()) refused_access(config, *indexing, &*indexing);
+  }
+
+  // Why a descriptor that `indexing` asks for cannot be; with `fixed`, makes those pointers.
+  std::optional<std::string> refused_access(const Config& config, const Config& indexing,
+                                            Config* fixed) const {
+    bool any = std::ranges::any_of(indexing, [](const Config& kind) { return kind != "pointer"; });
+    if (!any) return std::nullopt;
+    std::lock_guard lock(planning_mutex());
+    Plan plan = make_plan(kernel_, config, target_);
+    std::size_t next = 0;
+    std::optional<std::string> refused;
+    for_each_op(kernel_, [&](const Op& op) {
+      if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+      std::size_t at = next++;
+      if (at >= indexing.size() || indexing[at] == "pointer") return;
+      std::string reason;
+      if (tensor_map(plan, op, reason)) return;
+      refused = fmt::format("no descriptor for `{}`: {}", kernel_[op.attrs.tensor].name, reason);
+      if (fixed != nullptr) (*fixed)[at] = "pointer";
+    });
+    return refused;
+  }
+
+  const Kernel& kernel_;
+  Target target_;
+  std::vector<const TileType*> shapes_;
+  std::vector<const Op*> dots_;
+  std::vector<const Op*> loops_;
+};
+
+// Accesses that can have no descriptor under any config.
+void restrict_accesses(const Kernel& kernel, const Target& target, std::vector<Knob>& knobs) {
+  std::vector<std::string> reasons;
+  Config config = Config::object();
+  config["block_sizes"] = Config::array();
+  for (BlockId block : space::searched_blocks(kernel)) {
+    (void)block;
+    config["block_sizes"].push_back(64);
+  }
+  std::lock_guard lock(planning_mutex());
+  Plan plan = make_plan(kernel, config, target);
+  for_each_op(kernel, [&](const Op& op) {
+    if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+    std::string reason;
+    (void)tensor_map(plan, op, reason);
+    reasons.push_back(reason);
+  });
+  for (Knob& knob : knobs) {
+    if (knob.key != "indexing") continue;
+    drop_choice(knob, "block_ptr", "Triton 3.9 has no block pointers");
+    const std::string& reason = reasons[knob.index];
+    bool depends = reason.starts_with("a box") || reason.starts_with("rows of a box") ||
+                   reason.starts_with("the dimension is walked");
+    if (!reason.empty() && !depends) drop_choice(knob, "tensor_descriptor", reason);
+  }
+}
+
+KnobRow dot_precision_row() {
+  KnobRow row;
+  row.key = "dot_precision";
+  row.choices = {"tf32x3", "ieee", "tf32"};
+  row.default_value = "tf32x3";
+  row.doc = "how f32 matrix products are computed: three tf32 products, f32, or one tf32 product";
+  return row;
+}
+
+}  // namespace
+
+space::Capabilities capabilities_of(const Target& target) {
+  space::Capabilities c;
+  c.target = target.name;
+  c.program_id_mapping = true;
+  c.shared_keys = {"block_sizes",
+                   "loop_orders",
+                   "l2_groupings",
+                   "reduction_loops",
+                   "range_unroll_factors",
+                   "range_num_stages",
+                   "range_multi_buffers",
+                   "range_flattens",
+                   "static_ranges",
+                   "num_warps",
+                   "num_stages",
+                   "indexing",
+                   "load_eviction_policies",
+                   "pid_type",
+                   "num_sm_multiplier",
+                   "maxnreg"};
+  if (target.warp_specialize) c.shared_keys.emplace_back("range_warp_specializes");
+  if (target.tensor_maps) c.shared_keys.emplace_back("host_tensor_descriptors");
+  c.knobs = {dot_precision_row()};
+  c.lanes_f32 = target.warp_size;
+  c.max_threads = target.multiprocessors;
+  c.l1_bytes = target.shared_bytes;
+  c.l2_bytes = c.l3_bytes = i64{50} << 20;
+  c.restrict_knobs = [target](const Kernel& kernel, std::vector<Knob>& knobs) {
+    restrict_blocks(kernel, knobs);
+    restrict_reductions(kernel, knobs);
+    restrict_loops(kernel, knobs);
+    restrict_accesses(kernel, target, knobs);
+    i64 most = target.max_threads / target.warp_size;
+    for (Knob& knob : knobs) {
+      if (knob.key == "num_warps") knob.high = std::min(knob.high, most);
+    }
+  };
+  c.rules = [target](const Kernel& kernel) {
+    auto resources = std::make_shared<Resources>(kernel, target);
+    return space::ConfigRules{
+        [resources](const Config& config) { return resources->why_not(config); },
+        [resources](Config& config) { resources->repair(config); }};
+  };
+  return c;
+}
+
+}  // namespace peri::triton
