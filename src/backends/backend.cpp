@@ -15,14 +15,15 @@ struct Row {
   std::string_view device;
   std::vector<std::string_view> stages;
   std::string_view eject;  // kind of source file it ejects; "": none
+  std::string_view eject_target;
   Expected<std::shared_ptr<Backend>> (*make)(const TargetRequest& request);
 };
 
 // The registry: one line a backend.
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows = {
-      {"cpu", {"llvm", "asm"}, "", cpu::make_backend},
-      {"cuda", {"triton", "ttir", "ttgir", "ptx"}, "triton", triton::make_backend},
+      {"cpu", {"llvm", "asm"}, "", "", cpu::make_backend},
+      {"cuda", {"triton", "ttir", "ttgir", "ptx"}, "triton", "sm_90", triton::make_backend},
   };
   return kRows;
 }
@@ -34,7 +35,8 @@ const Row* find_row(std::string_view device) {
 
 }  // namespace
 
-Expected<std::string> Backend::eject(const lower::Lowered&, const space::Config&) const {
+Expected<std::string> Backend::eject(const lower::Lowered&, const space::Config&,
+                                     const diag::Sources*) const {
   return fail("cannot-eject", fmt::format("there is no source form for {}", capabilities().target));
 }
 
@@ -72,6 +74,11 @@ bool has_stage(std::string_view device, std::string_view stage) {
 std::string_view eject_device(std::string_view kind) {
   auto row = std::ranges::find(rows(), kind, &Row::eject);
   return row == rows().end() || kind.empty() ? "" : row->device;
+}
+
+std::string_view eject_target(std::string_view kind) {
+  auto row = std::ranges::find(rows(), kind, &Row::eject);
+  return row == rows().end() ? "" : row->eject_target;
 }
 
 std::vector<std::string_view> eject_kinds() {

@@ -79,9 +79,10 @@ class Backend {
   virtual Expected<Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                      const CompileOptions& options) const = 0;
   // A source file that needs nothing of this project, with the kernel under one config and its host
-  // program; fails with `cannot-eject` where the backend has no such form.
-  virtual Expected<std::string> eject(const lower::Lowered& lowered,
-                                      const space::Config& config) const;
+  // program; fails with `cannot-eject` where the backend has no such form. `sources`: of origin
+  // comments, or null.
+  virtual Expected<std::string> eject(const lower::Lowered& lowered, const space::Config& config,
+                                      const diag::Sources* sources) const;
 };
 
 // Which backend, for what.
@@ -109,6 +110,8 @@ bool has_stage(std::string_view device, std::string_view stage);
 // The device whose backend writes source files of this kind, "" if none does, and the kinds.
 std::string_view eject_device(std::string_view kind);
 std::vector<std::string_view> eject_kinds();
+// The target of that device that a file is ejected for if none is named.
+std::string_view eject_target(std::string_view kind);
 
 // An error lists what devices or targets there are.
 Expected<std::shared_ptr<Backend>> find_backend(const TargetRequest& request);

@@ -276,4 +276,17 @@ Expected<std::string> emit(Compilation& c, const std::string& stage) {
   return c.code.text;
 }
 
+Expected<std::string> eject(Compilation& c, const std::string& target) {
+  std::string_view device = backends::eject_device(target);
+  if (device.empty()) {
+    return fail("unknown-target", fmt::format("nothing is ejected as `{}`", target),
+                fmt::format("the targets are {}", fmt::join(backends::eject_kinds(), ", ")));
+  }
+  if (backends::parse_device(c.request.device).device != device) {
+    c.request.device = fmt::format("{}:{}", device, backends::eject_target(target));
+  }
+  if (auto done = compile(c, "config"); !done) return std::unexpected(done.error());
+  return c.backend->eject(*c.lowered, c.config, &c.diags.sources());
+}
+
 }  // namespace peri::driver

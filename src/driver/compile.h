@@ -99,4 +99,8 @@ std::shared_ptr<const runtime::Executable> load(const Compilation& c, const spac
 std::vector<std::string_view> stage_names();
 Expected<std::string> emit(Compilation& c, const std::string& stage);
 
+// The kernel under its config as a source file of the kind called `target` that needs nothing of
+// this project; see backends::eject_kinds.
+Expected<std::string> eject(Compilation& c, const std::string& target);
+
 }  // namespace peri::driver

@@ -12,5 +12,6 @@ int emit(Session& session);
 int explain(Session& session);
 int cache(Session& session);
 int verify(Session& session);
+int eject(Session& session);
 
 }  // namespace peri::cli

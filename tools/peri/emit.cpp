@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/files.h"
 #include "commands.h"
 
 namespace peri::cli {
@@ -17,6 +18,26 @@ int emit(Session& session) {
     fmt::print("{}", *text);
   }
   return session.finish({});
+}
+
+int eject(Session& session) {
+  auto prepared = session.prepare();
+  if (!prepared) return session.finish(prepared);
+  const Options& options = session.options();
+  auto text = driver::eject(session.compilation(), options.eject_target);
+  if (!text) return session.finish(std::unexpected(text.error()));
+  if (session.options().out.empty()) {
+    if (options.json) {
+      session.json()["text"] = *text;
+    } else {
+      fmt::print("{}", *text);
+    }
+    return session.finish({});
+  }
+  std::string_view part = *text;
+  auto written = replace_file(options.out, {&part, 1}, false);
+  session.json()["file"] = options.out;
+  return session.finish(written);
 }
 
 int list(Session& session) {

@@ -15,5 +15,6 @@ int main(int argc, char** argv) {
   if (command == "explain") return explain(session);
   if (command == "cache") return cache(session);
   if (command == "verify") return verify(session);
+  if (command == "eject") return eject(session);
   return emit(session);
 }

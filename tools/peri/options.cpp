@@ -32,7 +32,7 @@ Exit status:
 )";
 
 constexpr std::string_view kCommands[] = {"list", "run",   "tune",  "explain",
-                                          "emit", "cache", "verify"};
+                                          "emit", "eject", "cache", "verify"};
 
 constexpr const char* kSpecs = R"(
 SPEC is one of
@@ -192,6 +192,20 @@ void add_commands(CLI::App& app, Options& options) {
       *explain, options,
       {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
 
+  CLI::App* eject =
+      app.add_subcommand("eject", "Write a kernel as a source file that needs nothing of Perihelion");
+  add_kernel(*eject, options);
+  add_config(*eject, options);
+  eject
+      ->add_option("--target", options.eject_target,
+                   fmt::format("kind of file: {}", fmt::join(backends::eject_kinds(), ", ")))
+      ->type_name("KIND")
+      ->required();
+  eject->add_option("--out", options.out, "file to write; without it, standard output")
+      ->type_name("FILE");
+  add_json(*eject, options);
+  add_settings(*eject, options, {"device", "seed", "cache_dir", "no_cache", "passes_off"});
+
   CLI::App* emit = app.add_subcommand("emit", "Print what a phase makes of a kernel");
   add_kernel(*emit, options);
   add_config(*emit, options);
@@ -231,7 +245,7 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
     print_error({"usage", error.what(), fmt::format("see `{}`", help)}, argc, argv);
   } else {
     print_error({"usage", fmt::format("there is no command `{}`", first),
-                 "the commands are list, run, tune, explain, emit, cache and verify"},
+                 "the commands are list, run, tune, explain, emit, eject, cache and verify"},
                 argc, argv);
   }
   return kUsage;

@@ -14,6 +14,7 @@ struct Options {
   std::vector<std::string> arguments;  // NAME=SPEC
   std::string config;                  // JSON, helion.Config(...) or @file; "": none
   std::string stage;
+  std::string eject_target;
   std::string out;                 // folder; "": none
   std::string report;              // HTML file; "": none
   std::string log;                 // of tune: CSV file; "": none

@@ -6,6 +6,7 @@
 
 #include "analysis/index_width.h"
 #include "backends/triton/cost_model.h"
+#include "backends/triton/eject.h"
 #include "backends/triton/emit.h"
 #include "backends/triton/module.h"
 #include "backends/triton/space_rules.h"
@@ -102,10 +103,8 @@ void add_compiled_facts(const RootText& root, const Plan& plan, Binary binary, i
 
 }  // namespace
 
-Expected<Compiled> TritonBackend::compile(const ir::Kernel& kernel, const space::Config& config,
-                                          const CompileOptions& options) const {
-  std::unique_lock lock(planning_mutex());
-  Plan plan = make_plan(kernel, config, target_);
+std::vector<RootText> TritonBackend::emit(Plan& plan, const CompileOptions& options) const {
+  const ir::Kernel& kernel = plan.kernel();
   plan.assume_aligned = options.assume_aligned;
   plan.assume_32_bit = options.assume_32_bit;
   for (std::size_t t = 0; t < plan.wide.size(); ++t) {
@@ -116,6 +115,24 @@ Expected<Compiled> TritonBackend::compile(const ir::Kernel& kernel, const space:
   for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
     roots.push_back(emit_root(plan, r, options.sources));
   }
+  return roots;
+}
+
+Expected<std::string> TritonBackend::eject(const lower::Lowered& lowered,
+                                           const space::Config& config,
+                                           const diag::Sources* sources) const {
+  std::lock_guard lock(planning_mutex());
+  Plan plan = make_plan(lowered.kernel, config, target_);
+  CompileOptions options;
+  options.sources = sources;
+  return eject_module(lowered, plan, emit(plan, options), config);
+}
+
+Expected<Compiled> TritonBackend::compile(const ir::Kernel& kernel, const space::Config& config,
+                                          const CompileOptions& options) const {
+  std::unique_lock lock(planning_mutex());
+  Plan plan = make_plan(kernel, config, target_);
+  std::vector<RootText> roots = emit(plan, options);
   lock.unlock();
   Compiled compiled;
   if (options.keep == "triton") {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backends/backend.h"
+#include "backends/triton/emit.h"
 #include "backends/triton/plan.h"
 #include "backends/triton/toolchain.h"
 
@@ -18,7 +19,12 @@ class TritonBackend : public backends::Backend {
   Expected<backends::Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                        const backends::CompileOptions& options) const override;
 
+  Expected<std::string> eject(const lower::Lowered& lowered, const space::Config& config,
+                              const diag::Sources* sources) const override;
+
  private:
+  std::vector<RootText> emit(Plan& plan, const backends::CompileOptions& options) const;
+
   Target target_;
   std::string python_;
   space::Capabilities capabilities_;

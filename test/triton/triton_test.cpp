@@ -1,0 +1,314 @@
+// Every kernel's Triton code: compiled for sm_90, and interpreted against the reference interpreter.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <set>
+
+#include "backends/triton/toolchain.h"
+#include "driver/arguments.h"
+#include "driver/check_result.h"
+#include "driver/compile.h"
+#include "triton/interpreter.h"
+
+namespace peri::triton_test {
+namespace {
+
+constexpr double kMostCells = 150;  // of an interpreted grid
+
+struct Case {
+  std::string kernel;  // "basic/add.py:add"
+  std::vector<std::pair<std::string, std::string>> args;
+  std::string config = "{}";
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+#include "equiv/cases.inc"
+  };
+  return all;
+}
+
+std::string name_of(const Case& test) {
+  std::string name = test.kernel;
+  for (const auto& [arg, spec] : test.args) name += " " + arg + "=" + spec;
+  return name;
+}
+
+i64 number_from(const char* variable, i64 fallback) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? fallback : std::atoll(text);
+}
+
+// A kernel up to its config space.
+struct Prepared {
+  explicit Prepared(const Case& test) : diags(sources), c(diags) {
+    std::size_t colon = test.kernel.rfind(':');
+    c.request.file = std::string(PERI_SOURCE_DIR) + "/kernels/" + test.kernel.substr(0, colon);
+    if (test.kernel.starts_with("language/")) {
+      c.request.file = std::string(PERI_SOURCE_DIR) + "/test/equiv/" + test.kernel.substr(0, colon);
+    }
+    c.request.kernel = test.kernel.substr(colon + 1);
+    c.request.device = "cuda:sm_90";
+    c.request.settings.python = python();
+    for (const auto& [name, spec] : test.args) {
+      auto argument = driver::parse_argument(name, spec, 7, diags);
+      EXPECT_TRUE(argument) << argument.error().message;
+      if (argument) arguments[name] = std::move(*argument);
+    }
+    c.request.args = driver::specs_of(arguments);
+    auto compiled = driver::compile(c, "space");
+    EXPECT_TRUE(compiled) << compiled.error().message << "\n" << diag::render_text(diags);
+    ready = compiled.has_value();
+  }
+
+  std::vector<space::Config> configs(i64 count, double most_cells) {
+    std::vector<space::Config> all = {c.default_config};
+    space::Rng rng(11);
+    for (i64 tries = 0; tries < 40 * count && static_cast<i64>(all.size()) < count; ++tries) {
+      space::Config config = c.space.sample(rng);
+      if (cells(config) <= most_cells) all.push_back(std::move(config));
+    }
+    return all;
+  }
+
+  // Of all grids.
+  double cells(const space::Config& config) const {
+    const ir::Kernel& kernel = c.lowered->kernel;
+    auto known = space::config_values(kernel, config);
+    auto lookup = [&](SymbolId id) -> std::optional<SymValue> {
+      return known[id.index] ? known[id.index] : kernel.syms->symbol(id).hint;
+    };
+    auto value = [&](Sym sym, double fallback) {
+      auto known_value = sym ? kernel.syms->evaluate(sym, lookup) : std::nullopt;
+      return known_value ? known_value->as_real() : fallback;
+    };
+    double total = 0;
+    for (const ir::Root& root : kernel.roots) {
+      double cells = 1;
+      for (BlockId id : root.blocks) {
+        double range = value(kernel[id].end, 1) - value(kernel[id].begin, 0);
+        cells *= std::ceil(range / std::max(1.0, value(kernel[id].size, 1)));
+      }
+      total += cells;
+    }
+    return total;
+  }
+
+  diag::Sources sources;
+  diag::Diags diags;
+  driver::Compilation c;
+  driver::Arguments arguments;
+  bool ready = false;
+};
+
+// --- compiled ---
+
+TEST(Compile, EveryKernelAtSampledConfigs) {
+  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  i64 count = number_from("PERI_TRITON_CONFIGS", 10);
+  std::set<std::string> seen;
+  std::vector<std::unique_ptr<Prepared>> prepared;
+  struct Work {
+    const Prepared* kernel;
+    std::string name;
+    space::Config config;
+  };
+  std::vector<Work> work;
+  for (const Case& test : cases()) {
+    if (!seen.insert(test.kernel).second) continue;
+    prepared.push_back(std::make_unique<Prepared>(test));
+    if (!prepared.back()->ready) continue;
+    for (space::Config& config : prepared.back()->configs(count, 1e9)) {
+      work.push_back({prepared.back().get(), test.kernel, std::move(config)});
+    }
+  }
+  std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  auto run = [&] {
+    for (std::size_t i = next++; i < work.size(); i = next++) {
+      auto code = driver::generate(work[i].kernel->c, work[i].config);
+      std::lock_guard lock(mutex);
+      EXPECT_TRUE(code) << work[i].name << " " << work[i].config.dump() << "\n"
+                        << code.error().message;
+      if (!code) continue;
+      EXPECT_EQ(code->artifact.launches.size(), work[i].kernel->c.lowered->kernel.roots.size());
+      EXPECT_LE(code->artifact.launches[0].shared_bytes, 232448) << work[i].config.dump();
+    }
+  };
+  auto other = std::async(std::launch::async, run);
+  run();
+  other.get();
+}
+
+// --- interpreted ---
+
+struct Run {
+  Prepared* kernel;
+  std::string name;
+  space::Config config;
+  driver::Arguments arguments;  // of this run: it may write to them
+  std::vector<runtime::Leaf> leaves;
+};
+
+std::string verdict(Run& run, const Outcome& outcome) {
+  const driver::Compilation& c = run.kernel->c;
+  if (!outcome.error.empty()) return outcome.error;
+  auto known = space::config_values(c.lowered->kernel, run.config);
+  auto reference = driver::run_reference(*c.lowered, known, run.leaves);
+  if (!reference) return "reference: " + reference.error().message;
+  for (std::size_t i = 0; i < run.leaves.size(); ++i) {
+    const std::string& bytes = outcome.argument_bytes[i];
+    if (run.leaves[i].tensor == nullptr) continue;
+    const runtime::Storage& storage = run.leaves[i].tensor->storage;
+    std::memcpy(storage.data, bytes.data(),
+                std::min<std::size_t>(bytes.size(), static_cast<std::size_t>(storage.bytes)));
+  }
+  auto report =
+      driver::check_result(*c.lowered, result_of(outcome, reference->result), run.leaves,
+                           *reference, driver::tolerance_of(*c.lowered, known));
+  return report.ok ? "" : report.text();
+}
+
+void interpret_all(const std::vector<Case>& all, i64 count) {
+  std::vector<std::unique_ptr<Prepared>> prepared;
+  std::vector<Run> runs;
+  std::vector<Job> jobs;
+  for (const Case& test : all) {
+    prepared.push_back(std::make_unique<Prepared>(test));
+    Prepared& kernel = *prepared.back();
+    if (!kernel.ready) continue;
+    for (space::Config& config : kernel.configs(count, kMostCells)) {
+      if (kernel.cells(config) > kMostCells) continue;
+      auto module = kernel.c.backend->eject(*kernel.c.lowered, config, nullptr);
+      ASSERT_TRUE(module);
+      Run run{&kernel, name_of(test), std::move(config), driver::clone(kernel.arguments), {}};
+      run.leaves = driver::leaves_of(run.arguments, kernel.c.lowered->host.leaf_names);
+      jobs.push_back({*module, run.leaves});
+      runs.push_back(std::move(run));
+    }
+  }
+  std::string folder =
+      std::filesystem::temp_directory_path() / fmt::format("peri-interpret-{}", ::getpid());
+  std::vector<Outcome> outcomes = interpret(jobs, folder);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    EXPECT_EQ(verdict(runs[i], outcomes[i]), "")
+        << runs[i].name << "\n" << runs[i].config.dump() << "\n" << jobs[i].module;
+  }
+  std::filesystem::remove_all(folder);
+}
+
+struct LanguageCase {
+  std::string kernel;  // "tiles.py:bounds"
+  std::vector<std::pair<std::string, std::string>> args;
+  std::vector<std::vector<std::pair<std::string, std::string>>> later;
+};
+
+std::vector<Case> language_cases() {
+  static const std::vector<LanguageCase> kAll = {
+#include "equiv/language.inc"
+  };
+  std::vector<Case> cases;
+  for (const LanguageCase& one : kAll) cases.push_back({"language/" + one.kernel, one.args, "{}"});
+  return cases;
+}
+
+TEST(Interpret, EveryPartOfTheLanguageAgreesWithTheReference) {
+  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  interpret_all(language_cases(), number_from("PERI_TRITON_INTERPRETED", 2));
+}
+
+TEST(Interpret, EveryKernelAgreesWithTheReference) {
+  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  interpret_all(cases(), number_from("PERI_TRITON_INTERPRETED", 4));
+}
+
+// --- the pool of compilers ---
+
+triton::Source tiny_source() {
+  triton::Source source;
+  source.text =
+      "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef copy(x, out):\n"
+      "    i = tl.arange(0, 64)\n    tl.store(out + i, tl.load(x + i))\n";
+  source.function = "copy";
+  source.signature = {{"x", "*fp32"}, {"out", "*fp32"}};
+  source.aligned = {0, 1};
+  return source;
+}
+
+TEST(Toolchain, CompilesForEveryTarget) {
+  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  auto toolchain = triton::Toolchain::of(python());
+  for (const triton::Target& target : triton::targets()) {
+    auto binary = toolchain->compile(tiny_source(), target);
+    ASSERT_TRUE(binary) << target.name << ": " << binary.error().message;
+    EXPECT_EQ(binary->format, target.vendor == "cuda" ? "cubin" : "hsaco");
+    EXPECT_GT(binary->bytes.size(), 1000u);
+    EXPECT_EQ(binary->bytes.substr(1, 3), "ELF");
+  }
+}
+
+TEST(Toolchain, ReportsWhatTritonRefuses) {
+  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  triton::Source source = tiny_source();
+  source.text += "    no_such_name()\n";
+  auto toolchain = triton::Toolchain::of(python());
+  auto binary = toolchain->compile(source, triton::targets()[1]);
+  ASSERT_FALSE(binary);
+  EXPECT_EQ(binary.error().code, "compile-failed");
+  EXPECT_NE(binary.error().message.find("no_such_name"), std::string::npos);
+  EXPECT_TRUE(toolchain->compile(tiny_source(), triton::targets()[1]));
+}
+
+Error error_of_script(const std::string& script, double timeout = 20) {
+  triton::ToolchainOptions options;
+  options.python = "/bin/sh";
+  options.arguments = {"-c", script};
+  options.timeout = timeout;
+  triton::Toolchain toolchain(options);
+  auto binary = toolchain.compile(tiny_source(), triton::targets()[1]);
+  return binary ? Error{} : binary.error();
+}
+
+TEST(Toolchain, SaysWhichPythonIsMissing) {
+  triton::ToolchainOptions options;
+  options.python = "/nowhere/python3";
+  triton::Toolchain toolchain(options);
+  auto binary = toolchain.compile(tiny_source(), triton::targets()[1]);
+  ASSERT_FALSE(binary);
+  EXPECT_EQ(binary.error().code, "no-python");
+  EXPECT_NE(binary.error().message.find("/nowhere/python3"), std::string::npos);
+}
+
+TEST(Toolchain, SaysHowToInstallTriton) {
+  Error error = error_of_script(R"(echo '{"hello": true, "missing": true}')");
+  EXPECT_EQ(error.code, "no-triton");
+  EXPECT_NE(error.hint.find("-m pip install triton==3.6.0"), std::string::npos);
+}
+
+TEST(Toolchain, RefusesVersionsItDoesNotKnow) {
+  Error error = error_of_script(R"(echo '{"hello": true, "version": "3.2.0"}'; read line)");
+  EXPECT_EQ(error.code, "unsupported-triton");
+  EXPECT_NE(error.message.find("3.2.0"), std::string::npos);
+}
+
+TEST(Toolchain, SurvivesACrash) {
+  Error error = error_of_script(
+      R"(echo '{"hello": true, "version": "3.6.0"}'; read line; echo boom >&2; kill -SEGV $$)");
+  EXPECT_EQ(error.code, "compiler-crashed");
+  EXPECT_NE(error.message.find("died of signal 11"), std::string::npos);
+  EXPECT_NE(error.message.find("boom"), std::string::npos);
+}
+
+TEST(Toolchain, EndsAHang) {
+  Error error = error_of_script(
+      R"(echo '{"hello": true, "version": "3.6.0"}'; read line; sleep 100)", 0.3);
+  EXPECT_EQ(error.code, "compiler-timeout");
+}
+
+}  // namespace
+}  // namespace peri::triton_test
