@@ -47,8 +47,8 @@ json argument_of(const runtime::Leaf& leaf, const fs::path& file) {
 
 std::string python() {
   const char* given = std::getenv("PERI_TRITON_PYTHON");
-  std::string path = given != nullptr ? given
-                                      : std::string(PERI_SOURCE_DIR) + "/build/triton-venv/bin/python3";
+  std::string path =
+      given != nullptr ? given : std::string(PERI_SOURCE_DIR) + "/build/triton-venv/bin/python3";
   return fs::exists(path) ? path : "";
 }
 

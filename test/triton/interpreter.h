@@ -22,8 +22,8 @@ struct Job {
 struct Outcome {
   std::string error;
   nlohmann::json outputs;
-  std::vector<std::string> bytes;                // of each output
-  std::vector<std::string> argument_bytes;       // of each tensor argument's storage; "" for others
+  std::vector<std::string> bytes;           // of each output
+  std::vector<std::string> argument_bytes;  // of each tensor argument's storage; "" for others
 };
 
 // Runs the jobs in order; `folder` takes their files.

@@ -1,4 +1,5 @@
-// Every kernel's Triton code: compiled for sm_90, and interpreted against the reference interpreter.
+// Every kernel's Triton code: compiled for sm_90, and interpreted against the reference
+// interpreter.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -168,9 +169,8 @@ std::string verdict(Run& run, const Outcome& outcome) {
     std::memcpy(storage.data, bytes.data(),
                 std::min<std::size_t>(bytes.size(), static_cast<std::size_t>(storage.bytes)));
   }
-  auto report =
-      driver::check_result(*c.lowered, result_of(outcome, reference->result), run.leaves,
-                           *reference, driver::tolerance_of(*c.lowered, known));
+  auto report = driver::check_result(*c.lowered, result_of(outcome, reference->result), run.leaves,
+                                     *reference, driver::tolerance_of(*c.lowered, known));
   return report.ok ? "" : report.text();
 }
 
@@ -196,30 +196,11 @@ void interpret_all(const std::vector<Case>& all, i64 count) {
       std::filesystem::temp_directory_path() / fmt::format("peri-interpret-{}", ::getpid());
   std::vector<Outcome> outcomes = interpret(jobs, folder);
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    EXPECT_EQ(verdict(runs[i], outcomes[i]), "")
-        << runs[i].name << "\n" << runs[i].config.dump() << "\n" << jobs[i].module;
+    EXPECT_EQ(verdict(runs[i], outcomes[i]), "") << runs[i].name << "\n"
+                                                 << runs[i].config.dump() << "\n"
+                                                 << jobs[i].module;
   }
   std::filesystem::remove_all(folder);
-}
-
-struct LanguageCase {
-  std::string kernel;  // "tiles.py:bounds"
-  std::vector<std::pair<std::string, std::string>> args;
-  std::vector<std::vector<std::pair<std::string, std::string>>> later;
-};
-
-std::vector<Case> language_cases() {
-  static const std::vector<LanguageCase> kAll = {
-#include "equiv/language.inc"
-  };
-  std::vector<Case> cases;
-  for (const LanguageCase& one : kAll) cases.push_back({"language/" + one.kernel, one.args, "{}"});
-  return cases;
-}
-
-TEST(Interpret, EveryPartOfTheLanguageAgreesWithTheReference) {
-  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
-  interpret_all(language_cases(), number_from("PERI_TRITON_INTERPRETED", 2));
 }
 
 TEST(Interpret, EveryKernelAgreesWithTheReference) {
@@ -305,8 +286,8 @@ TEST(Toolchain, SurvivesACrash) {
 }
 
 TEST(Toolchain, EndsAHang) {
-  Error error = error_of_script(
-      R"(echo '{"hello": true, "version": "3.6.0"}'; read line; sleep 100)", 0.3);
+  Error error =
+      error_of_script(R"(echo '{"hello": true, "version": "3.6.0"}'; read line; sleep 100)", 0.3);
   EXPECT_EQ(error.code, "compiler-timeout");
 }
 

@@ -192,8 +192,8 @@ void add_commands(CLI::App& app, Options& options) {
       *explain, options,
       {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache", "passes_off"});
 
-  CLI::App* eject =
-      app.add_subcommand("eject", "Write a kernel as a source file that needs nothing of Perihelion");
+  CLI::App* eject = app.add_subcommand(
+      "eject", "Write a kernel as a source file that needs nothing of Perihelion");
   add_kernel(*eject, options);
   add_config(*eject, options);
   eject

@@ -74,7 +74,8 @@ class Ejector {
     const Symbol& symbol = program_.syms->symbol(id);
     std::string leaf = symbol.leaf >= 0 ? leaves_[symbol.leaf] : "";
     std::string value = leaf;
-    if (symbol.origin == SymbolOrigin::ArgSize) value = fmt::format("{}.size({})", leaf, symbol.dim);
+    if (symbol.origin == SymbolOrigin::ArgSize)
+      value = fmt::format("{}.size({})", leaf, symbol.dim);
     if (symbol.origin == SymbolOrigin::ArgStride) {
       value = fmt::format("{}.stride({})", leaf, symbol.dim);
     }
@@ -142,7 +143,8 @@ class Ejector {
       case HostOp::Kind::Check: {
         std::string condition = text(op.condition);
         std::string quoted;
-        for (char c : op.text) quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+        for (char c : op.text)
+          quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
         add(fmt::format("assert {}, \"{}\"", condition, quoted));
         break;
       }
@@ -173,8 +175,8 @@ class Ejector {
     }
     std::string y = text(root.launch.grid[1]), z = text(root.launch.grid[2]);
     grid += y == "1" && z == "1" ? "," : fmt::format(", {}, {}", y, z);
-    std::string options = fmt::format("num_warps={}, num_stages={}", plan_.num_warps,
-                                      plan_.num_stages);
+    std::string options =
+        fmt::format("num_warps={}, num_stages={}", plan_.num_warps, plan_.num_stages);
     if (plan_.maxnreg > 0) options += fmt::format(", maxnreg={}", plan_.maxnreg);
     if (root.uses_descriptors) {
       uses_allocator_ = true;
@@ -244,8 +246,9 @@ class Ejector {
     std::string out;
     for (std::string_view helper : functions_) out += "\n\n" + std::string(helper);
     if (uses_allocator_) {
-      out += "\n\ndef _allocate(size, alignment, stream):\n"
-             "    return torch.empty(size, dtype=torch.int8, device=\"cuda\")\n";
+      out +=
+          "\n\ndef _allocate(size, alignment, stream):\n"
+          "    return torch.empty(size, dtype=torch.int8, device=\"cuda\")\n";
     }
     std::string parameters;
     for (const std::string& leaf : leaves_) parameters += (parameters.empty() ? "" : ", ") + leaf;
