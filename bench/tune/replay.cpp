@@ -1,10 +1,13 @@
 // Compares search strategies offline, at equal numbers of evaluations, on invented landscapes over
 // the spaces of real kernels.
 //
-//   tune_replay [--seeds N] [--kernels add,matmul] [--options population=20,...] [STRATEGY...]
+//   tune_replay [--seeds N] [--kernels add,matmul] [--options population=20,...] [--model]
+//               [STRATEGY...]
 //
-// A number is the geometric mean, over kernels, seeds and shapes, of the true cost of what the
-// search found by the lowest cost there is: 1 is perfect. The last column is what a proposal costs.
+// With --model, searches have a cost model that is right about half of what matters, and tell
+// configs apart by their code; both take the time of the backend's. A number is the geometric mean,
+// over kernels, seeds and shapes, of the true cost of what the search found by the lowest cost
+// there is: 1 is perfect. The last column is what a proposal costs.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -21,6 +24,7 @@ constexpr double kNoise = 0.01;
 
 struct Arguments {
   i64 seeds = 3;
+  bool model = false;
   std::string kernels, options, effort = "quick";
   std::vector<std::string> strategies;
 };
@@ -60,13 +64,23 @@ std::vector<std::unique_ptr<KernelSpace>> spaces(const std::string& wanted) {
 
 // Runs one search and adds it to the score.
 Expected<void> run(const std::string& name, const tune::SearchOptions& options,
-                   const Landscape& landscape, double lowest, u64 seed, Score& score) {
+                   const Landscape& landscape, const driver::Compilation* model, double lowest,
+                   u64 seed, Score& score) {
   tune::SearchProblem problem{.space = landscape.space(),
                               .start = landscape.start(),
                               .seeds = {},
                               .predict = {},
                               .effect = {},
                               .seed = seed};
+  if (model != nullptr) {
+    problem.predict = [&landscape, model](const tune::Config& config) {
+      (void)model->backend->predict(model->lowered->kernel, config);
+      return landscape.predict(config);
+    };
+    problem.effect = [model](const tune::Config& config) {
+      return model->backend->print_plan(model->lowered->kernel, config);
+    };
+  }
   auto strategy = tune::make_strategy(name, std::move(problem), options);
   if (!strategy) return std::unexpected(strategy.error());
   struct Timed : tune::Strategy {
@@ -118,7 +132,8 @@ int compare(const Arguments& arguments) {
         for (const std::string& name : arguments.strategies) {
           auto options = tune::search_options(name, *effort, arguments.options);
           Score score;
-          auto done = options ? run(name, *options, landscape, lowest, seed, score)
+          const driver::Compilation* model = arguments.model ? &kernel->compilation() : nullptr;
+          auto done = options ? run(name, *options, landscape, model, lowest, seed, score)
                               : Expected<void>(std::unexpected(options.error()));
           if (!done) {
             fmt::print(stderr, "{}: {}\n", done.error().message, done.error().hint);
@@ -165,6 +180,8 @@ int main(int argc, char** argv) {
       arguments.options = argv[++i];
     } else if (text == "--effort" && has_value) {
       arguments.effort = argv[++i];
+    } else if (text == "--model") {
+      arguments.model = true;
     } else {
       arguments.strategies.push_back(text);
     }

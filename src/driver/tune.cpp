@@ -12,6 +12,7 @@
 #include "driver/subject.h"
 #include "driver/workload.h"
 #include "tune/roofline.h"
+#include "tune/stopping.h"
 
 namespace peri::driver {
 
@@ -100,6 +101,7 @@ tune::SessionOptions session_options(const Compilation& c, const TuneOptions& op
   session.progress = options.progress;
   session.on_trial = options.on_trial;
   session.predict = predictor(c);
+  session.expected_gain = tune::expected_gain;
   TunedStore store(c.request);
   session.quarantine = Quarantine(store, c.tuned_key).load();
   return session;

@@ -15,19 +15,21 @@ constexpr double kListedPoints = 1 << 16;  // smaller spaces are searched to the
 
 }  // namespace
 
-std::string Proposer::key_of(const Config& config) const {
-  return problem_.effect ? problem_.effect(config) : config.dump();
-}
-
 bool Proposer::add(Config config, std::string_view origin, std::vector<Proposal>& proposals) {
-  if (!seen_.insert(key_of(config)).second) return false;
+  if (!configs_.insert(config.dump()).second) return false;
+  if (problem_.effect && !effects_.insert(problem_.effect(config)).second) return false;
   proposals.push_back({std::move(config), std::string(origin)});
   return true;
 }
 
 double Proposer::predict(const Config& config) const {
-  double seconds = problem_.predict ? problem_.predict(config) : 0;
-  return seconds > 0 ? seconds : kFailed;
+  if (!problem_.predict) return kFailed;
+  auto [at, is_unknown] = predictions_.try_emplace(config.dump(), kFailed);
+  if (is_unknown) {
+    double seconds = problem_.predict(config);
+    if (seconds > 0) at->second = seconds;
+  }
+  return at->second;
 }
 
 void Proposer::sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const {

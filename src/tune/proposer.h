@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -17,8 +18,9 @@ class Proposer {
   const SearchProblem& problem() const { return problem_; }
   space::Rng& rng() { return rng_; }
 
-  // False if the config, or one that makes the same code, was proposed before.
-  bool is_new(const Config& config) const { return !seen_.contains(key_of(config)); }
+  // False if the config was proposed before; quick, unlike add(), which also refuses those that
+  // make the same code as one before.
+  bool is_new(const Config& config) const { return !configs_.contains(config.dump()); }
   bool add(Config config, std::string_view origin, std::vector<Proposal>& proposals);
 
   // The start, the seeds, the cost model's favourites, and random points: `count` altogether, or
@@ -41,16 +43,16 @@ class Proposer {
 
   // Sorts proposals from `begin` on by prediction; those without come last, in their order.
   void sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const;
-  double predict(const Config& config) const;  // kFailed: unknown
+  double predict(const Config& config) const;  // kFailed: unknown; computed once a config
 
  private:
-  std::string key_of(const Config& config) const;
   void collect_pairs(const Config& config, i64 a, i64 b, std::vector<Proposal>& pairs) const;
   void add_listed(i64 count, std::vector<Proposal>& proposals);
 
   SearchProblem problem_;
   space::Rng rng_;
-  std::unordered_set<std::string> seen_;
+  std::unordered_set<std::string> configs_, effects_;  // of all proposals
+  mutable std::unordered_map<std::string, double> predictions_;
 };
 
 }  // namespace peri::tune

@@ -8,7 +8,7 @@ namespace peri::tune {
 
 namespace {
 
-constexpr i64 kMinRows = 6;    // for a model
+constexpr i64 kMinRows = 6;  // for a model
 constexpr std::size_t kFastest = 16;
 constexpr double kWorst = 1.5;  // log ratio to the best beyond which differences do not matter
 
@@ -21,7 +21,7 @@ double likeness(std::span<const float> a, std::span<const float> b) {
 
 }  // namespace
 
-Ranker::Ranker(const Proposer& proposer, std::unique_ptr<CostPredictor> model,
+Ranker::Ranker(Proposer& proposer, std::unique_ptr<CostPredictor> model,
                const SearchOptions& options)
     : proposer_(proposer), model_(std::move(model)), options_(options) {}
 
@@ -89,7 +89,8 @@ bool Ranker::predict(const FeatureTable& table, u64 seed, std::vector<double>& s
   return predicted.has_value();
 }
 
-std::vector<Proposal> Ranker::pick(std::vector<Proposal> candidates, i64 count, u64 seed) {
+void Ranker::pick(std::vector<Proposal> candidates, i64 count, u64 seed,
+                  std::vector<Proposal>& proposals) {
   FeatureTable table;
   std::unordered_set<std::string> seen;
   std::vector<std::size_t> left;
@@ -102,26 +103,26 @@ std::vector<Proposal> Ranker::pick(std::vector<Proposal> candidates, i64 count, 
   std::vector<double> scores(left.size());
   for (std::size_t i = 0; i < left.size(); ++i) scores[i] = static_cast<double>(i);
   bool modelled = predict(table, seed, scores);
-  std::vector<Proposal> picked;
   auto columns = static_cast<std::size_t>(table.columns);
   auto row = [&](std::size_t i) {
     return std::span<const float>(table.values).subspan(i * columns, columns);
   };
   std::vector<bool> taken(left.size());
-  while (static_cast<i64>(picked.size()) < count && picked.size() < left.size()) {
+  for (std::size_t looked = 0; count > 0 && looked < left.size(); ++looked) {
     std::size_t best = left.size();
     for (std::size_t i = 0; i < left.size(); ++i) {
       if (!taken[i] && (best == left.size() || scores[i] < scores[best])) best = i;
     }
     taken[best] = true;
     Proposal& chosen = candidates[left[best]];
-    picked.push_back({std::move(chosen.config), modelled ? "surrogate" : std::move(chosen.origin)});
+    std::string origin = modelled ? "surrogate" : chosen.origin;
+    if (!proposer_.add(std::move(chosen.config), origin, proposals)) continue;
+    --count;
     for (std::size_t i = 0; i < left.size() && modelled; ++i) {
       double like = likeness(row(i), row(best));
       scores[i] += options_.similarity_penalty * like * like * like;
     }
   }
-  return picked;
 }
 
 }  // namespace peri::tune

@@ -13,8 +13,7 @@ namespace peri::tune {
 class Ranker {
  public:
   // Without `model`, candidates keep their order. `proposer` outlives the ranker.
-  Ranker(const Proposer& proposer, std::unique_ptr<CostPredictor> model,
-         const SearchOptions& options);
+  Ranker(Proposer& proposer, std::unique_ptr<CostPredictor> model, const SearchOptions& options);
 
   void report(std::span<const Measurement> generation);
   // The `count` fastest so far, fastest first.
@@ -22,16 +21,17 @@ class Ranker {
   double best_seconds() const { return fastest_.empty() ? kFailed : fastest_[0].seconds; }
   i64 measured() const { return history_.rows(); }
 
-  // The `count` candidates of lowest predicted time, each with a penalty for being like those
-  // picked before it. Candidates that are not new are left out.
-  std::vector<Proposal> pick(std::vector<Proposal> candidates, i64 count, u64 seed);
+  // Proposes the `count` new candidates of lowest predicted time, each with a penalty for being
+  // like those picked before it; fewer if there are not as many.
+  void pick(std::vector<Proposal> candidates, i64 count, u64 seed,
+            std::vector<Proposal>& proposals);
 
  private:
   std::vector<double> features_of(const Config& config) const;
   std::vector<double> targets() const;
   bool predict(const FeatureTable& table, u64 seed, std::vector<double>& scores);
 
-  const Proposer& proposer_;
+  Proposer& proposer_;
   std::unique_ptr<CostPredictor> model_;
   SearchOptions options_;
   FeatureTable history_;

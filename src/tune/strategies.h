@@ -22,9 +22,9 @@ std::unique_ptr<Strategy> differential_evolution(SearchProblem problem,
 std::unique_ptr<Strategy> surrogate_search(SearchProblem problem, const SearchOptions& options,
                                            std::unique_ptr<CostPredictor> model);
 
-// The default: screens the knobs around the default config, then improves the fastest points as the
-// model ranks their neighbours, and looks elsewhere when nothing improves. Without `model` it takes
-// neighbours in their order.
+// The default: after the cost model's favourites and some variants of the fastest, improves the
+// fastest points as the model ranks their neighbours, and looks elsewhere when nothing improves.
+// Without `model` it takes neighbours in their order.
 std::unique_ptr<Strategy> auto_search(SearchProblem problem, const SearchOptions& options,
                                       std::unique_ptr<CostPredictor> model);
 

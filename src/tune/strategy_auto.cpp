@@ -9,6 +9,8 @@ namespace peri::tune {
 
 namespace {
 
+constexpr i64 kMaxTries = 8;  // for a point that is new
+
 class AutoSearch : public Strategy {
  public:
   AutoSearch(SearchProblem problem, const SearchOptions& options,
@@ -25,13 +27,17 @@ class AutoSearch : public Strategy {
 
   std::vector<Proposal> propose() override {
     std::vector<Proposal> proposals;
-    if (generation_++ == 0) return first();
-    if (stagnant_ > options_.patience) {
+    u64 seed = proposer_.problem().seed + generation_;
+    if (generation_++ == 0) {
+      add_first(proposals);
+    } else if (stagnant_ > options_.patience) {
       stagnant_ = 0;
       proposer_.add_random(options_.batch, proposals);
-      return proposals;
+    } else if (ranker_.measured() < options_.screening) {
+      add_variants(options_.batch, proposals);
+    } else {
+      ranker_.pick(candidates(), options_.batch, seed, proposals);
     }
-    proposer_.add_all(pick(candidates(), options_.batch), proposals);
     if (proposals.empty()) proposer_.add_random(options_.batch, proposals);
     return proposals;
   }
@@ -44,25 +50,26 @@ class AutoSearch : public Strategy {
   }
 
  private:
-  std::vector<Proposal> pick(std::vector<Proposal> candidates, i64 count) {
-    return ranker_.pick(std::move(candidates), count, proposer_.problem().seed + generation_);
+  // The start, what is known to be good, and what the cost model finds good.
+  void add_first(std::vector<Proposal>& proposals) {
+    proposer_.add(proposer_.problem().start, "default", proposals);
+    for (const Config& seed : proposer_.problem().seeds) proposer_.add(seed, "seed", proposals);
+    proposer_.add_predicted(options_.batch / 2, proposals);
+    add_variants(options_.batch - static_cast<i64>(proposals.size()), proposals);
   }
 
-  // The start and what is known to be good; then points around the start that change several knobs
-  // at once, so that each of them tells about all of those.
-  std::vector<Proposal> first() {
-    const SearchProblem& problem = proposer_.problem();
-    std::vector<Proposal> proposals;
-    proposer_.add(problem.start, "default", proposals);
-    for (const Config& seed : problem.seeds) proposer_.add(seed, "seed", proposals);
-    proposer_.add_predicted(options_.batch / 2, proposals);
-    for (i64 t = 0; t < 4 * options_.population; ++t) {
-      if (static_cast<i64>(proposals.size()) >= options_.population) break;
-      i64 knobs = 1 + space::pick(proposer_.rng(), options_.screened);
-      proposer_.add(problem.space.mutate(problem.start, knobs, proposer_.rng()), "mutation",
-                    proposals);
+  // Points around the fastest: every other one differs in one knob, the rest in several at once, so
+  // that each of them tells about all of those.
+  void add_variants(i64 count, std::vector<Proposal>& proposals) {
+    std::vector<Config> fastest = ranker_.fastest(1);
+    const Config& from = fastest.empty() ? proposer_.problem().start : fastest[0];
+    i64 tries = kMaxTries * count;
+    for (i64 t = 0; t < tries && count > 0; ++t) {
+      i64 knobs = t % 2 == 0 ? 1 : 1 + space::pick(proposer_.rng(), options_.screened);
+      Config near = proposer_.space().mutate(from, knobs, proposer_.rng());
+      std::string_view origin = knobs == 1 ? "neighbour" : "mutation";
+      if (proposer_.add(std::move(near), origin, proposals)) --count;
     }
-    return proposals;
   }
 
   // Everything one step from the best, random walks from the fastest, their children, and random

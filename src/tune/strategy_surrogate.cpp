@@ -23,9 +23,8 @@ class SurrogateSearch : public Strategy {
   std::vector<Proposal> propose() override {
     if (generation_++ == 0) return proposer_.first(options_.population);
     std::vector<Proposal> proposals;
-    proposer_.add_all(
-        ranker_.pick(candidates(), options_.batch, proposer_.problem().seed + generation_),
-        proposals);
+    u64 seed = proposer_.problem().seed + generation_;
+    ranker_.pick(candidates(), options_.batch, seed, proposals);
     if (proposals.empty()) proposer_.add_random(options_.batch, proposals);
     return proposals;
   }

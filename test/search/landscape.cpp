@@ -133,6 +133,14 @@ double Landscape::measure(const Config& config, double noise, u64 trial) const {
   return cost(config) * (1 + noise * sum * std::sqrt(3.0));
 }
 
+double Landscape::predict(const Config& config) const {
+  Landscape other(space_, start_, Shape::Smooth, seed_ + 100);
+  Landscape same(space_, start_, Shape::Smooth, seed_);
+  same.terms_ = terms_;
+  same.pairs_ = pairs_;
+  return std::sqrt(same.cost(config) * other.cost(config));
+}
+
 double Landscape::descend(Config config) const {
   double best = cost(config);
   for (bool better = true; better;) {

@@ -35,7 +35,9 @@ class Landscape {
   double cost(const Config& config) const;
   // The cost with a relative error of about `noise`, another one for another `trial`.
   double measure(const Config& config, double noise, u64 trial) const;
-  // The lowest cost: exhaustively for small spaces, else by many descents.
+  // What a cost model might say: right about half of what matters, in logarithms.
+  double predict(const Config& config) const;
+  // The lowest cost that many descents find.
   double lowest() const;
   const Config& start() const { return start_; }
   const ConfigSpace& space() const { return space_; }
@@ -72,6 +74,7 @@ class KernelSpace {
   const std::string& name() const { return name_; }
   const ConfigSpace& space() const { return compilation_.space; }
   const Config& start() const { return compilation_.default_config; }
+  const driver::Compilation& compilation() const { return compilation_; }
 
  private:
   std::string name_;

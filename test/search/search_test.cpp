@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <numeric>
 #include <set>
 
 #include "search/landscape.h"
+#include "tune/stopping.h"
 #include "tune/strategies.h"
 
 namespace peri::search {
@@ -83,6 +86,24 @@ TEST_P(StrategyTest, EndsOnASmallSpaceHavingFoundItsBest) {
   EXPECT_NEAR(best.back(), landscape.lowest(), 1e-12);
 }
 
+TEST_P(StrategyTest, ProposesOneOfConfigsThatMakeTheSameCode) {
+  tune::SearchProblem problem = problem_of(matmul(), 1);
+  problem.effect = [](const Config& config) { return config["block_sizes"].dump(); };
+  auto options = tune::search_options(GetParam(), Effort::Quick, "");
+  auto strategy = tune::make_strategy(GetParam(), std::move(problem), *options);
+  std::set<std::string> seen;
+  for (int generation = 0; generation < 8; ++generation) {
+    std::vector<tune::Measurement> measured;
+    for (const Proposal& proposal : (*strategy)->propose()) {
+      std::string effect = proposal.config["block_sizes"].dump();
+      EXPECT_TRUE(seen.insert(effect).second) << effect;
+      measured.push_back({proposal.config, 1e-3 + 1e-6 * static_cast<double>(seen.size())});
+    }
+    (*strategy)->report(measured);
+  }
+  EXPECT_GT(seen.size(), 40u);
+}
+
 TEST_P(StrategyTest, SurvivesThatNothingWorks) {
   auto strategy = make(matmul(), 1);
   for (int generation = 0; generation < 5; ++generation) {
@@ -97,25 +118,120 @@ TEST_P(StrategyTest, SurvivesThatNothingWorks) {
 INSTANTIATE_TEST_SUITE_P(All, StrategyTest, testing::ValuesIn(tune::strategy_names()),
                          [](const auto& info) { return std::string(info.param); });
 
-// Mean over landscapes of log(found / lowest) after `evaluations`.
-double regret(std::string_view name, i64 evaluations) {
-  double sum = 0;
-  i64 runs = 0;
+constexpr i64 kEvaluations = 100;
+
+struct Course {
+  std::vector<double> best;  // after each evaluation
+  double lowest = 0;
+};
+
+// Of a strategy on twenty landscapes; computed once.
+const std::vector<Course>& courses(const std::string& name) {
+  static std::map<std::string, std::vector<Course>> known;
+  std::vector<Course>& courses = known[name];
   for (Shape shape : kShapes) {
-    for (u64 seed = 1; seed <= 2; ++seed, ++runs) {
+    for (u64 seed = 1; seed <= 4 && courses.size() < 20; ++seed) {
       Landscape landscape(matmul().space(), matmul().start(), shape, seed);
       auto options = tune::search_options(name, Effort::Quick, "");
       auto strategy = tune::make_strategy(name, problem_of(matmul(), seed), *options);
-      sum += std::log(replay(**strategy, landscape, evaluations, 0.01, seed).back() * 1e3);
+      courses.push_back({replay(**strategy, landscape, kEvaluations, 0.02, seed),
+                         name == "auto" ? landscape.lowest() : 0});
     }
   }
-  return sum / static_cast<double>(runs);
+  return courses;
 }
 
-TEST(Search, AutoBeatsRandomAndEvolutionAtEqualEvaluations) {
-  double automatic = regret("auto", 120);
-  EXPECT_LT(automatic, regret("random", 120) - 0.02);
-  EXPECT_LT(automatic, regret("de", 120) - 0.02);
+// log seconds after `evaluations`, one a landscape.
+std::vector<double> found_by(const std::string& name, i64 evaluations) {
+  std::vector<double> found;
+  for (const Course& course : courses(name))
+    found.push_back(std::log(course.best[evaluations - 1]));
+  return found;
+}
+
+double mean(const std::vector<double>& values) {
+  return std::reduce(values.begin(), values.end()) / static_cast<double>(values.size());
+}
+
+// How many standard errors the mean of a - b is below zero.
+double standard_errors_below(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> differences, squares;
+  for (std::size_t i = 0; i < a.size(); ++i) differences.push_back(a[i] - b[i]);
+  double middle = mean(differences);
+  for (double d : differences) squares.push_back((d - middle) * (d - middle));
+  return -middle / std::sqrt(mean(squares) / static_cast<double>(a.size() - 1));
+}
+
+// Four standard errors in twenty pairs: one in some thousands by chance.
+TEST(Search, ModelsBeatTheOthersAtEqualEvaluations) {
+  for (const char* other : {"random", "de", "pattern"}) {
+    std::vector<double> others = found_by(other, kEvaluations);
+    EXPECT_GT(standard_errors_below(found_by("auto", kEvaluations), others), 4) << other;
+    EXPECT_GT(standard_errors_below(found_by("surrogate", kEvaluations), others), 4) << other;
+  }
+}
+
+TEST(Search, AutoIsAheadWithinTheFirstForty) {
+  for (const char* other : {"random", "de", "pattern", "surrogate"}) {
+    EXPECT_GT(standard_errors_below(found_by("auto", 40), found_by(other, 40)), 3) << other;
+  }
+}
+
+TEST(Search, AutoClosesMostOfTheGapToTheBest) {
+  double gap = 0, left = 0;
+  for (const Course& course : courses("auto")) {
+    gap += std::log(course.best.front() / course.lowest);
+    left += std::log(course.best.back() / course.lowest);
+  }
+  EXPECT_LT(left, 0.4 * gap);
+}
+
+TEST(Search, ModelsComeNearTheBestOfAllConfigs) {
+  for (Shape shape : kShapes) {
+    Landscape landscape(softmax().space(), softmax().start(), shape, 4);
+    auto size = static_cast<i64>(softmax().space().size());
+    auto all = tune::make_strategy("random", problem_of(softmax(), 1), {});
+    double best = replay(**all, landscape, size, 0, 1).back();
+    for (const char* name : {"auto", "surrogate"}) {
+      auto options = tune::search_options(name, Effort::Quick, "");
+      auto strategy = tune::make_strategy(name, problem_of(softmax(), 1), *options);
+      std::vector<double> found = replay(**strategy, landscape, 100, 0.01, 1);
+      EXPECT_LT(found.back(), 1.05 * best) << name << " on " << shape_name(shape);
+    }
+  }
+}
+
+TEST(Search, AutoStopsOnceLittleIsLeft) {
+  double missed = 0;
+  for (Shape shape : kShapes) {
+    Landscape landscape(matmul().space(), matmul().start(), shape, 1);
+    auto options = tune::search_options("auto", Effort::Quick, "");
+    auto strategy = tune::make_strategy("auto", problem_of(matmul(), 1), *options);
+    std::vector<double> best = replay(**strategy, landscape, 1600, 0.01, 1);
+    std::vector<tune::Measurement> history;
+    for (double seconds : best) {
+      history.push_back({{}, seconds});
+      if (history.size() >= 40 && tune::expected_gain(history) < 0.01) break;
+    }
+    ASSERT_LT(history.size(), 800u) << shape_name(shape);
+    missed += std::log(history.back().seconds / best[2 * history.size() - 1]);
+  }
+  EXPECT_LT(missed / 5, 0.02);
+}
+
+TEST(Search, AutoStartsWithTheCostModelsFavourites) {
+  Landscape landscape(matmul().space(), matmul().start(), Shape::Smooth, 2);
+  tune::SearchProblem problem = problem_of(matmul(), 1);
+  problem.predict = [&](const Config& config) { return landscape.cost(config); };
+  double start = landscape.cost(matmul().start());
+  auto options = tune::search_options("auto", Effort::Quick, "");
+  auto strategy = tune::make_strategy("auto", std::move(problem), *options);
+  std::vector<Proposal> first = (*strategy)->propose();
+  EXPECT_EQ(first.size(), 8u);
+  EXPECT_EQ(first[0].origin, "default");
+  for (int i = 1; i <= 4; ++i) EXPECT_EQ(first[i].origin, "cost model");
+  EXPECT_LT(landscape.cost(first[1].config), start);
+  EXPECT_LE(landscape.cost(first[1].config), landscape.cost(first[4].config));
 }
 
 TEST(Search, AutoWorksWithoutAModel) {
