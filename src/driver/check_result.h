@@ -41,9 +41,16 @@ CheckReport check_result(const lower::Lowered& lowered, const runtime::Result& r
                          std::span<const runtime::Leaf> leaves, const Reference& reference,
                          const Tolerance& tolerance);
 
+// A result that others are compared with, its tensors contiguous.
+struct Trusted {
+  runtime::Result result;
+  std::vector<double> scales;  // root mean square of each tensor
+};
+Trusted trust(runtime::Result result);
+
 // Compares two results of compiled code: of a candidate config and of a trusted one. The report
 // names an error only if there is a mismatch.
-CheckReport compare_results(const runtime::Result& result, const runtime::Result& trusted,
+CheckReport compare_results(const runtime::Result& result, const Trusted& trusted,
                             const Tolerance& tolerance);
 
 }  // namespace peri::driver

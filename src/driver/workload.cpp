@@ -74,7 +74,7 @@ Expected<tune::Accuracy> KernelWorkload::trust(const Candidate& candidate, bool 
     if (!compared) return compared;
     accuracy = *compared;
   }
-  trusted_ = deep_copy(*result);
+  trusted_ = driver::trust(deep_copy(*result));
   return accuracy;
 }
 
@@ -127,7 +127,7 @@ Expected<void> KernelWorkload::check(const Candidate& candidate) {
   if (!result) return std::unexpected(result.error());
   Tolerance tolerance = tolerance_;
   tolerance.unit *= 2;  // both results are rounded
-  CheckReport report = compare_results(*result, *trusted_, tolerance);
+  CheckReport report = compare_results(*result, trusted_, tolerance);
   if (report.ok) return {};
   return fail("wrong-result", report.text());
 }

@@ -2,7 +2,6 @@
 // arguments of a call.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "driver/arguments.h"
@@ -38,7 +37,7 @@ class KernelWorkload : public tune::Workload {
   std::vector<runtime::Leaf> leaves_;    // of calls; made by the first trust()
   Tolerance tolerance_;
   Expected<Reference> reference_;
-  std::optional<runtime::Result> trusted_;
+  Trusted trusted_;
   std::vector<std::byte> flush_buffer_;
 };
 
