@@ -42,7 +42,10 @@ class Session {
   }
 
   Expected<Record> run(const Config& first) {
-    if (auto begun = begin(first); !begun) return std::unexpected(begun.error());
+    if (auto begun = begin(first); !begun) {
+      if (!is_interrupted()) return std::unexpected(begun.error());
+      return interrupted_early(first);
+    }
     for (i64 generation = 0; !is_over(); ++generation) {
       std::vector<Proposal> proposals = strategy_.propose();
       if (proposals.empty()) record_.stopped = "nothing left to try";
@@ -57,6 +60,17 @@ class Session {
   }
 
  private:
+  // Before anything was timed: all there is is the default.
+  Record interrupted_early(const Config& first) {
+    trials().resize(1);
+    trials()[0].config = first;
+    trials()[0].origin = "default";
+    record_.stopped = "interrupted";
+    record_.interrupted = true;
+    record_.elapsed = now();
+    return std::move(record_);
+  }
+
   // --- time ---
 
   double now() const { return options_.clock() - start_; }
