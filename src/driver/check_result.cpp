@@ -136,7 +136,8 @@ bool all_close(const float* values, const float* wanted, i64 size, Allowed allow
   i32 far = 0;
   for (i64 i = 0; i < size; ++i) {
     float magnitude = std::abs(wanted[i]);
-    float most = allowed.output_unit * magnitude + allowed.unit * std::max(magnitude, allowed.scale);
+    float most =
+        allowed.output_unit * magnitude + allowed.unit * std::max(magnitude, allowed.scale);
     float error = std::abs(values[i] - wanted[i]);
     far |= error <= most ? 0 : 1;  // a NaN or an infinity is none
   }
