@@ -98,6 +98,8 @@ _mangle = triton.runtime.jit.mangle_type
 def mangle_type(arg, *rest):
     if isinstance(arg, torch.Tensor):
         return "*" + arg.dtype.triton_name
+    if arg is True or arg is False:
+        return "i32"  # which the interpreter makes of it
     return _mangle(arg, *rest)
 
 

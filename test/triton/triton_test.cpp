@@ -203,6 +203,26 @@ void interpret_all(const std::vector<Case>& all, i64 count) {
   std::filesystem::remove_all(folder);
 }
 
+struct LanguageCase {
+  std::string kernel;  // "tiles.py:bounds"
+  std::vector<std::pair<std::string, std::string>> args;
+  std::vector<std::vector<std::pair<std::string, std::string>>> later;
+};
+
+std::vector<Case> language_cases() {
+  static const std::vector<LanguageCase> kAll = {
+#include "equiv/language.inc"
+  };
+  std::vector<Case> cases;
+  for (const LanguageCase& one : kAll) cases.push_back({"language/" + one.kernel, one.args, "{}"});
+  return cases;
+}
+
+TEST(Interpret, EveryPartOfTheLanguageAgreesWithTheReference) {
+  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  interpret_all(language_cases(), number_from("PERI_TRITON_INTERPRETED", 2));
+}
+
 TEST(Interpret, EveryKernelAgreesWithTheReference) {
   if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
   interpret_all(cases(), number_from("PERI_TRITON_INTERPRETED", 4));

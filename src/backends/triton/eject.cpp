@@ -61,6 +61,13 @@ class Ejector {
     sym = plan_.resolve(sym);
     for_each_symbol(sym, [&](SymbolId id) { define(id); });
     std::string printed = program_.syms->print(sym);
+    for_each_symbol(sym, [&](SymbolId id) {
+      const std::string& name = program_.syms->symbol(id).name;
+      if (name.find('[') == std::string::npos) return;  // of a list's item, which is no name
+      for (std::size_t at = 0; (at = printed.find(name, at)) != std::string::npos;) {
+        printed.replace(at, name.size(), leaves_[program_.syms->symbol(id).leaf]);
+      }
+    });
     if (printed.find("ceildiv(") != std::string::npos) functions_.insert(kCeilDiv);
     if (printed.find("next_power_of_2(") != std::string::npos) functions_.insert(kNextPowerOf2);
     for (const char* name : {"sqrt(", "exp(", "log(", "log2(", "sin(", "cos(", "ceil(", "floor("}) {
@@ -79,7 +86,8 @@ class Ejector {
     if (symbol.origin == SymbolOrigin::ArgStride) {
       value = fmt::format("{}.stride({})", leaf, symbol.dim);
     }
-    if (value != symbol.name) add(fmt::format("{} = {}", symbol.name, value));
+    bool named = symbol.name.find('[') == std::string::npos;
+    if (value != symbol.name && named) add(fmt::format("{} = {}", symbol.name, value));
   }
 
   std::string tuple(const std::vector<Sym>& syms) {

@@ -73,12 +73,16 @@ RootText Emitter::run(i64 root) {
   preamble_.append(lines_);
   preamble_.prune();
   drop_unused_params();
+  std::string body = preamble_.print();
+  if (body.empty()) {  // nothing of the root has an effect
+    body = "    pass\n";
+    result_.launch.grid[0] = kernel_.syms->integer(0);
+  }
   std::string parameters;
   for (const std::string& name : result_.names) {
     parameters += (parameters.empty() ? "" : ", ") + name;
   }
-  result_.source =
-      fmt::format("@triton.jit\ndef {}({}):\n{}", result_.function, parameters, preamble_.print());
+  result_.source = fmt::format("@triton.jit\ndef {}({}):\n{}", result_.function, parameters, body);
   result_.launch.function = result_.function;
   add_limits(root);
   return std::move(result_);
@@ -281,6 +285,8 @@ Held Emitter::as_real(const Held& held) const {
 
 Held Emitter::as_dtype(const Held& held, Dtype dtype) const {
   if (held.dtype == dtype) return held;
+  // By way of f32, as the hardware goes.
+  if (is_half(dtype) && !is_float(held.dtype)) return as_dtype(as_dtype(held, Dtype::F32), dtype);
   Held cast = held;
   cast.dtype = dtype;
   if (held.is_literal && is_float(held.dtype) == is_float(dtype)) return cast;

@@ -136,6 +136,8 @@ class Emitter {
   // --- ops ---
   void emit_source(const ir::Op& op);
   void emit_view(const ir::Op& op);
+  void emit_reshape(const ir::Op& op);
+  std::string reshaped_lane(ir::ValueId from, ir::ValueId to, const std::string& lane) const;
   void emit_elementwise(const ir::Op& op);
   void emit_cast(const ir::Op& op);
   void emit_reduce(const ir::Op& op);

@@ -19,15 +19,18 @@ using ir::ValueId;
 // The dimensions that the addresses vary along.
 std::vector<bool> Emitter::access_presence(const Op& op, ValueId value, const TileType& type) {
   std::vector<bool> present(type.rank(), false);
-  i64 at = 0, gather_at = -1;
+  const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+  i64 at = 0, gather_at = -1, dim = 0;
   for (const Index& index : op.attrs.indices) {
+    bool moves =
+        index.kind == Index::Kind::NewAxis || !plan_.resolve(tensor.strides[dim++]).is_int(0);
     if (index.kind == Index::Kind::Scalar) continue;
     if (index.kind == Index::Kind::Gather) {
       const Held& operand = held(op.operands[index.operand]);
       i64 rank = kernel_[op.operands[index.operand]].type.rank();
       i64 first = gather_at < 0 ? at : gather_at;
       for (i64 d = 0; d < rank; ++d) {
-        if (operand.present[d]) present[first + d] = true;
+        if (operand.present[d] && moves) present[first + d] = true;
       }
       if (gather_at < 0) at += rank;
       gather_at = first;
@@ -35,7 +38,8 @@ std::vector<bool> Emitter::access_presence(const Op& op, ValueId value, const Ti
     }
     if (index.kind != Index::Kind::NewAxis) {
       bool scalar = kernel_[value].type.is_scalar();
-      present[at] = (scalar ? plan_.lanes(type.shape[at]) : lanes_of(value, at)) > 1;
+      i64 lanes = scalar ? plan_.lanes(type.shape[at]) : lanes_of(value, at);
+      present[at] = lanes > 1 && moves;
     }
     ++at;
   }

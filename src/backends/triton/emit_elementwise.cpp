@@ -160,6 +160,7 @@ Text Emitter::unary_text(const Op& op, const Held& a, Dtype dtype) {
     case OpCode::Neg:
       return {"-" + x.as(Binding::Atom), Binding::Unary};
     case OpCode::Not:
+      if (dtype == Dtype::U8) return binary("^", Binding::Xor, x, {"255"});
       return {"~" + x.as(Binding::Atom), Binding::Unary};
     case OpCode::Reciprocal:
       return binary("/", Binding::Product, {"1.0"}, x);

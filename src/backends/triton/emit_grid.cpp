@@ -168,16 +168,18 @@ void Emitter::enter_block(BlockId id, const Text& begin, const Text& end,
     text.end = fmt::format("({} + 1)", text.begin);
   } else {
     text.end = names_.unique(base + "_end");
-    if (lanes_.is_full(id)) {
-      lines_.define(text.end, fmt::format("{} + {}", text.begin, size));
-    } else {
-      lines_.define(text.end, fmt::format("tl.minimum({} + {}, {})", text.begin, size, end.text));
+    bool full = lanes_.is_full(id);
+    i64 lanes = power_of_two(size);
+    lines_.define(text.end,
+                  full ? fmt::format("{} + {}", text.begin, size)
+                       : fmt::format("tl.minimum({} + {}, {})", text.begin, size, end.text));
+    lines_.define(text.index, fmt::format("{} + tl.arange(0, {})", text.begin, lanes));
+    if (!full) {
+      text.mask = names_.unique(base + "_mask");
+      // A tile of 5 has 8 lanes, which reach into the next one.
+      std::string bound = lanes == size ? end.as(Binding::Sum) : text.end;
+      lines_.define(text.mask, fmt::format("{} < {}", text.index, bound));
     }
-    lines_.define(text.index, fmt::format("{} + tl.arange(0, {})", text.begin, size));
-  }
-  if (!single && !lanes_.is_full(id)) {
-    text.mask = names_.unique(base + "_mask");
-    lines_.define(text.mask, fmt::format("{} < {}", text.index, end.as(Binding::Sum)));
   }
   blocks_[id] = std::move(text);
 }

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "backends/triton/emit.h"
 #include "base/bug.h"
@@ -90,34 +92,7 @@ void Emitter::emit_view(const Op& op) {
   Held value = held(from);
   const TileType& type = kernel_[result].type;
   std::vector<bool> present(type.rank(), false);
-  if (op.code == OpCode::Reshape) {
-    std::vector<bool> full = full_presence(result);
-    std::string shape;
-    for (i64 d = 0; d < type.rank(); ++d) {
-      if (full[d]) shape += fmt::format("{}{}", shape.empty() ? "" : ", ", lanes_of(result, d));
-    }
-    std::vector<bool> before = full_presence(from);
-    std::string tile = materialise(from, value, before).atom();
-    bool same = std::ranges::count(before, true) == std::ranges::count(full, true);
-    i64 at = 0;
-    std::vector<i64> kept;
-    for (i64 d = 0; d < static_cast<i64>(before.size()); ++d) {
-      if (before[d]) kept.push_back(lanes_of(from, d));
-    }
-    for (i64 d = 0; same && d < type.rank(); ++d) {
-      if (full[d] && kept[at++] != lanes_of(result, d)) same = false;
-    }
-    if (!same) {
-      value.text = {shape.empty() ? fmt::format("tl.sum({}, 0)", tile)
-                                  : fmt::format("tl.reshape({}, [{}])", tile, shape)};
-    } else {
-      value.text = {tile};
-    }
-    value.is_literal = false;
-    value.present = full;
-    define(result, std::move(value));
-    return;
-  }
+  if (op.code == OpCode::Reshape) return emit_reshape(op);
   if (kernel_[from].type.is_scalar() || !value.is_tile()) {
     value.present = present;
     define(result, std::move(value));
@@ -144,6 +119,84 @@ void Emitter::emit_view(const Op& op) {
     value.text = {order.size() == 2
                       ? fmt::format("tl.trans({})", value.text.text)
                       : fmt::format("tl.permute({}, [{}])", value.text.text, positions)};
+  }
+  define(result, std::move(value));
+}
+
+namespace {
+
+std::string list(const std::vector<i64>& lanes) {
+  std::string text;
+  for (i64 n : lanes) text += fmt::format("{}{}", text.empty() ? "" : ", ", n);
+  return "[" + text + "]";
+}
+
+}  // namespace
+
+// The lane of `from`, counted row by row, that each lane of `to` takes, as text of `lane`.
+std::string Emitter::reshaped_lane(ValueId from, ValueId to, const std::string& lane) const {
+  auto size_of_dim = [&](ValueId value, i64 d) {
+    return plan_.resolve(kernel_[value].type.shape[d].size).as_int().value_or(lanes_of(value, d));
+  };
+  std::string element;
+  i64 below = 1, step = 1;
+  for (i64 d = kernel_[to].type.rank(); d-- > 0;) {
+    std::string at = fmt::format("{} // {} % {}", lane, below, lanes_of(to, d));
+    element += fmt::format("{}{} * {}", element.empty() ? "" : " + ", at, step);
+    below *= lanes_of(to, d);
+    step *= size_of_dim(to, d);
+  }
+  std::string source;
+  i64 elements = 1, lanes = 1;
+  for (i64 d = kernel_[from].type.rank(); d-- > 0;) {
+    std::string at = fmt::format("({}) // {} % {}", element, elements, size_of_dim(from, d));
+    source += fmt::format("{}{} * {}", source.empty() ? "" : " + ", at, lanes);
+    elements *= size_of_dim(from, d);
+    lanes *= lanes_of(from, d);
+  }
+  return source;
+}
+
+void Emitter::emit_reshape(const Op& op) {
+  ValueId from = op.operands[0], result = op.results[0];
+  Held value = held(from);
+  std::vector<bool> before = full_presence(from), after = full_presence(result);
+  auto lanes_in = [&](ValueId v, bool& padded) {
+    std::vector<i64> lanes;
+    for (i64 d = 0; d < kernel_[v].type.rank(); ++d) {
+      if (lanes_of(v, d) > 1) lanes.push_back(lanes_of(v, d));
+      padded = padded || !plan_.resolve(kernel_[v].type.shape[d].size).is_int(lanes_of(v, d));
+    }
+    return lanes;
+  };
+  bool padded = false;
+  std::vector<i64> old_lanes = lanes_in(from, padded), new_lanes = lanes_in(result, padded);
+  Text tile = materialise(from, value, before);
+  value.is_literal = false;
+  value.present = after;
+  if (old_lanes == new_lanes) {
+    value.text = tile;
+  } else if (!padded && !new_lanes.empty()) {
+    value.text = {fmt::format("tl.reshape({}, {})", tile.text, list(new_lanes))};
+  } else if (old_lanes.empty() || new_lanes.empty()) {
+    value.text = old_lanes.empty()
+                     ? Text{fmt::format("tl.full({}, {}, {})", list(new_lanes), tile.text,
+                                        triton_dtype(value.dtype))}
+                     : Text{fmt::format("tl.sum(tl.where(tl.arange(0, {0}) == 0, tl.reshape({1}, "
+                                        "[{0}]), 0), 0)",
+                                        std::accumulate(old_lanes.begin(), old_lanes.end(), i64{1},
+                                                        std::multiplies<>()),
+                                        tile.text)};
+  } else {
+    // Rows of lanes are longer than rows of elements: each lane fetches its element.
+    i64 sources = 1, targets = 1;
+    for (i64 n : old_lanes) sources *= n;
+    for (i64 n : new_lanes) targets *= n;
+    std::string lane = names_.unique("lane"), index = names_.unique("source_lane");
+    lines_.define(lane, fmt::format("tl.arange(0, {})", targets));
+    lines_.define(index, reshaped_lane(from, result, lane));
+    value.text = {fmt::format("tl.reshape(tl.gather(tl.reshape({}, [{}]), {}, 0), {})", tile.text,
+                              sources, index, list(new_lanes))};
   }
   define(result, std::move(value));
 }

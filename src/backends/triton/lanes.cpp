@@ -41,6 +41,7 @@ bool Lanes::is_full(BlockId id) const {
   const Block& block = kernel_[id];
   i64 size = plan_.block_size(id);
   if (size == 1 || block.kind == Block::Kind::Grid) return true;
+  if (size != power_of_two(size)) return false;
   Sym begin = block.begin ? plan_.resolve(block.begin) : Sym();
   Sym end = block.end ? plan_.resolve(block.end) : Sym();
   if (begin && end && begin.as_int() && end.as_int()) {
@@ -162,7 +163,7 @@ std::optional<Interval> Lanes::compute_interval(ValueId value) {
     case OpCode::TileEnd:
     case OpCode::TileIndex: {
       auto block = block_interval(op.attrs.block);
-      if (block) block->high += plan_.block_size(op.attrs.block);
+      if (block) block->high += power_of_two(plan_.block_size(op.attrs.block));
       return block;
     }
     case OpCode::TileId:
@@ -282,6 +283,10 @@ std::optional<SymValue> Lanes::compute_padding(ValueId value, i64 dim) {
   if (op.code == OpCode::Load) {
     const Dim& extent = kernel_[value].type.shape[dim];
     if (reads_beyond(plan_, op, extent)) return std::nullopt;
+    // Along a stride of 0 all lanes hold what one of them loads.
+    for (Sym stride : kernel_[op.attrs.tensor].strides) {
+      if (plan_.resolve(stride).is_int(0)) return std::nullopt;
+    }
     bool real = is_float(kernel_[value].type.dtype);
     return real ? SymValue::of(0.0) : SymValue::of(i64{0});
   }

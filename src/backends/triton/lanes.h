@@ -38,6 +38,8 @@ class Lanes {
   std::optional<Interval> interval(ir::ValueId value);
   // The largest power of two (at most 2^20) that is known to divide an integer scalar.
   i64 multiple_of(ir::ValueId value) const;
+  // The same of the start of a block's range.
+  i64 multiple_of_begin(BlockId block) const;
 
  private:
   struct Range {
@@ -45,7 +47,6 @@ class Lanes {
   };
 
   i64 multiple_of(Sym sym) const;
-  i64 multiple_of_begin(BlockId block) const;
   i64 multiple_of_end(BlockId block) const;
   std::optional<Interval> block_interval(BlockId block);
   std::optional<Interval> compute_interval(ir::ValueId value);

@@ -7,6 +7,8 @@
 #include <functional>
 
 #include "analysis/index_width.h"
+#include "analysis/memory_effects.h"
+#include "backends/triton/lanes.h"
 #include "plan/planner.h"
 
 namespace peri::triton {
@@ -172,6 +174,13 @@ Plan make_plan(const Kernel& kernel, const Config& config, const Target& target)
 
 namespace {
 
+void visit_ops(const Kernel& kernel, ir::GraphId graph, const std::function<void(const Op&)>& f) {
+  for (OpId id : kernel[graph].ops) {
+    f(kernel[id]);
+    for (ir::GraphId region : kernel[id].regions) visit_ops(kernel, region, f);
+  }
+}
+
 // Where an axis stands: rolling it needs all of its values in one graph, made of ops that work
 // element by element along it, or reduce it.
 class RollCheck {
@@ -211,23 +220,30 @@ class RollCheck {
       if (has_axis(value)) return "a loop carries values along it";
     }
     bool here = false;
-    std::vector<i64> stores, loads;
     for (OpId op_id : graph.ops) {
       const Op& op = kernel_[op_id];
       for (ir::GraphId region : op.regions) {
         if (std::string why = check(region); !why.empty()) return why;
       }
-      if (op.code == OpCode::Store) stores.push_back(kernel_[op.attrs.tensor].base);
       if (!touches(op)) continue;
       here = true;
       if (std::string why = check_op(op, id); !why.empty()) return why;
-      if (op.code == OpCode::Load) loads.push_back(kernel_[op.attrs.tensor].base);
     }
-    for (i64 load : loads) {
-      if (std::ranges::count(stores, load) > 0) return "it reads a tensor that it writes";
-    }
+    if (here && loads_what_it_stores(id)) return "it reads a tensor that it writes";
     if (here) ++graphs_;
     return "";
+  }
+
+  // Passes would change the order of those accesses.
+  bool loads_what_it_stores(ir::GraphId id) const {
+    std::vector<i64> stored = analysis::stored_below(kernel_, id);
+    bool found = false;
+    visit_ops(kernel_, id, [&](const Op& op) {
+      bool reads = op.code == OpCode::Load;
+      found = found || (reads && std::ranges::count(
+                                     stored, analysis::storage_of(kernel_, op.attrs.tensor)) > 0);
+    });
+    return found;
   }
 
   std::string check_op(const Op& op, ir::GraphId graph) const {
@@ -254,13 +270,6 @@ class RollCheck {
   AxisId axis_;
   i64 graphs_ = 0;
 };
-
-void visit_ops(const Kernel& kernel, ir::GraphId graph, const std::function<void(const Op&)>& f) {
-  for (OpId id : kernel[graph].ops) {
-    f(kernel[id]);
-    for (ir::GraphId region : kernel[id].regions) visit_ops(kernel, region, f);
-  }
-}
 
 }  // namespace
 
@@ -330,6 +339,17 @@ std::optional<i64> box_extent(const Plan& plan, const ir::Index& index, const Di
 
 }  // namespace
 
+namespace {
+
+// Along the contiguous dimension boxes must start at multiples of 16 bytes.
+bool starts_aligned(const Plan& plan, const ir::Index& index, i64 bytes) {
+  if (index.operand >= 0) return false;
+  if (index.kind != ir::Index::Kind::Tile) return true;
+  return Lanes(plan).multiple_of_begin(index.block) * bytes % 16 == 0;
+}
+
+}  // namespace
+
 std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access,
                                               std::string& reason) {
   const ir::TensorParam& tensor = plan.kernel()[access.attrs.tensor];
@@ -365,6 +385,9 @@ std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access
     auto size = plan.resolve(tensor.sizes[dim]).as_int();
     if (!stride || !size) return refuse("sizes and strides are only known in a call");
     if (*size == 0) return refuse("the tensor is empty");
+    if (*stride == 1 && !starts_aligned(plan, index, size_of(tensor.dtype))) {
+      return refuse("a box may start between multiples of 16 bytes");
+    }
     dims.push_back({dim, *stride, *box});
   }
   std::ranges::stable_sort(dims, std::greater(), &MapDim::stride);

@@ -159,8 +159,8 @@ class Resources {
     if (auto reason = registers(known, config, threads)) return reason;
     i64 bytes = shared(known, config);
     if (bytes > target_.shared_bytes) {
-      return fmt::format("operands of {} stages take {} KB of shared memory, there are {} KB",
-                         stages_of(config), bytes / 1024, target_.shared_bytes / 1024);
+      return fmt::format("operands of {} turns take {} KB of shared memory, there are {} KB",
+                         copies(config), bytes / 1024, target_.shared_bytes / 1024);
     }
     return grid(known, config);
   }
@@ -168,6 +168,9 @@ class Resources {
   // Fewer stages, pointers and loops in place of what cannot be.
   void repair(Config& config) const {
     auto known = space::config_values(kernel_, config);
+    if (shared(known, config) > target_.shared_bytes && config.contains("range_unroll_factors")) {
+      for (auto& factor : config["range_unroll_factors"]) factor = 0;
+    }
     while (shared(known, config) > target_.shared_bytes && config["num_stages"].get<i64>() > 1) {
       config["num_stages"] = config["num_stages"].get<i64>() - 1;
       if (config.contains("range_num_stages")) {
@@ -230,6 +233,23 @@ class Resources {
     return stages;
   }
 
+  // Copies of a turn's operands that are there at once: unrolled turns are pipelined together, and
+  // so are the turns of a persistent grid around them.
+  i64 copies(const Config& config) const {
+    i64 stages = std::max<i64>(stages_of(config), 1);
+    auto unrolls = config.find("range_unroll_factors");
+    if (stages == 1 || unrolls == config.end()) return stages;
+    std::vector<bool> grids = grids_of(kernel_, false);
+    bool persistent = config.value("pid_type", std::string("flat")).starts_with("persistent");
+    i64 grid = 1, inner = 1;
+    for (std::size_t i = 0; i < grids.size() && i < unrolls->size(); ++i) {
+      i64 factor = (*unrolls)[i].get<i64>();
+      if (!grids[i]) inner = std::max(inner, factor);
+      if (grids[i] && persistent) grid = std::max(grid, factor);
+    }
+    return stages * grid * inner;
+  }
+
   std::optional<std::string> registers(const Known& known, const Config& config,
                                        i64 threads) const {
     i64 chunk = chunk_of(config);
@@ -262,7 +282,7 @@ class Resources {
       const TileType& type = kernel_[dot->results[0]].type;
       results = std::max(results, elements(type, known, 0) * 2);
     }
-    return std::max(bytes * std::max<i64>(stages_of(config), 1), results);
+    return std::max(bytes * copies(config), results);
   }
 
   std::optional<std::string> grid(const Known& known, const Config& config) const {
@@ -384,7 +404,7 @@ void restrict_accesses(const Kernel& kernel, const Target& target, std::vector<K
     drop_choice(knob, "block_ptr", "Triton 3.9 has no block pointers");
     const std::string& reason = reasons[knob.index];
     bool depends = reason.starts_with("a box") || reason.starts_with("rows of a box") ||
-                   reason.starts_with("the dimension is walked");
+                   reason.starts_with("the dimension is walked") || reason.starts_with("a box may");
     if (!reason.empty() && !depends) drop_choice(knob, "tensor_descriptor", reason);
   }
 }

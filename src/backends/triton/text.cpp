@@ -68,7 +68,7 @@ std::string Names::unique(std::string_view wanted) {
 
 void Lines::prune() {
   for (bool changed = true; changed;) {
-    std::set<std::string_view> used;
+    std::set<std::string, std::less<>> used;
     for (const Line& line : lines_) {
       if (line.is_comment) continue;
       std::string_view text = line.text;
@@ -77,7 +77,7 @@ void Lines::prune() {
         if (!skipped && word == line.defines) {
           skipped = true;
         } else {
-          used.insert(word);
+          used.emplace(word);
         }
       });
     }
@@ -85,7 +85,6 @@ void Lines::prune() {
       return !line.defines.empty() && !used.contains(line.defines);
     });
     changed = unused != lines_.end();
-    // `used` points into the lines, and is not read after this.
     lines_.erase(unused, lines_.end());
   }
   prune_comments();
