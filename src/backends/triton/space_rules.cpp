@@ -160,7 +160,7 @@ class Resources {
     i64 bytes = shared(known, config);
     if (bytes > target_.shared_bytes) {
       return fmt::format("operands of {} turns take {} KB of shared memory, there are {} KB",
-                         copies(config), bytes / 1024, target_.shared_bytes / 1024);
+                         copies(known, config), bytes / 1024, target_.shared_bytes / 1024);
     }
     return grid(known, config);
   }
@@ -170,12 +170,13 @@ class Resources {
     auto known = space::config_values(kernel_, config);
     if (shared(known, config) > target_.shared_bytes && config.contains("range_unroll_factors")) {
       for (auto& factor : config["range_unroll_factors"]) factor = 0;
+      for (auto& is_static : config["static_ranges"]) is_static = false;
+    }
+    if (shared(known, config) > target_.shared_bytes && config.contains("range_num_stages")) {
+      for (auto& stages : config["range_num_stages"]) stages = 0;
     }
     while (shared(known, config) > target_.shared_bytes && config["num_stages"].get<i64>() > 1) {
       config["num_stages"] = config["num_stages"].get<i64>() - 1;
-      if (config.contains("range_num_stages")) {
-        for (auto& stages : config["range_num_stages"]) stages = 0;
-      }
     }
     repair_accesses(config);
     repair_loops(config, known);
@@ -235,7 +236,7 @@ class Resources {
 
   // Copies of a turn's operands that are there at once: unrolled turns are pipelined together, and
   // so are the turns of a persistent grid around them.
-  i64 copies(const Config& config) const {
+  i64 copies(const Known& known, const Config& config) const {
     i64 stages = std::max<i64>(stages_of(config), 1);
     auto unrolls = config.find("range_unroll_factors");
     if (stages == 1 || unrolls == config.end()) return stages;
@@ -246,6 +247,13 @@ class Resources {
       i64 factor = (*unrolls)[i].get<i64>();
       if (!grids[i]) inner = std::max(inner, factor);
       if (grids[i] && persistent) grid = std::max(grid, factor);
+    }
+    // A loop that is unrolled fully is part of the turn around it.
+    auto statics = config.find("static_ranges");
+    if (persistent && statics != config.end()) {
+      for_each_loop(known, [&](i64 loop, i64 turns) {
+        if ((*statics)[loop].get<bool>()) inner = std::max(inner, turns);
+      });
     }
     return stages * grid * inner;
   }
@@ -271,6 +279,23 @@ class Resources {
     return std::nullopt;
   }
 
+  // A loop that is asked for stages stages every load, not only operands of dots.
+  static bool asks_for_stages(const Config& config) {
+    auto stages = config.find("range_num_stages");
+    return stages != config.end() &&
+           std::ranges::any_of(*stages, [](const Config& n) { return n.get<i64>() > 1; });
+  }
+
+  i64 loaded(const Known& known, const Config& config) const {
+    i64 bytes = 0;
+    for_each_op(kernel_, [&](const Op& op) {
+      if (op.code != OpCode::Load) return;
+      const TileType& type = kernel_[op.results[0]].type;
+      bytes += elements(type, known, chunk_of(config)) * size_of(type.dtype);
+    });
+    return bytes;
+  }
+
   // Operands of dots are staged; the stages of one loop are all there at once.
   i64 shared(const Known& known, const Config& config) const {
     i64 bytes = 0, results = 0;
@@ -280,9 +305,11 @@ class Resources {
         bytes += elements(type, known, 0) * size_of(type.dtype);
       }
       const TileType& type = kernel_[dot->results[0]].type;
+      // Results leave through shared memory in halves of their size.
       results = std::max(results, elements(type, known, 0) * 2);
     }
-    return std::max(bytes * copies(config), results);
+    if (asks_for_stages(config)) bytes = std::max(bytes, loaded(known, config));
+    return std::max(bytes * copies(known, config), results);
   }
 
   std::optional<std::string> grid(const Known& known, const Config& config) const {
