@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/thread_pool.h"
 #include "types/dtype.h"
 #include "types/sym.h"
 
@@ -44,7 +45,8 @@ struct RootCode {
   Sym cells;                 // number of grid cells
   Sym scratch_bytes;         // per thread
   i64 max_threads = 1;       // what the config asks for; 0: all
-  bool dynamic_schedule = false;
+  Schedule schedule = Schedule::Static;
+  i64 cells_per_turn = 0;        // see ThreadPool::run
   bool checks_accesses = false;  // `scratch` holds an AccessFault, which the caller sets to none
 };
 

@@ -118,7 +118,8 @@ void ThreadPool::after_fork() {
   new (&mutex_) std::mutex;  // another thread of the parent may have held it
 }
 
-void ThreadPool::run_parallel(i64 cells, i64 max_threads, Body body, Schedule schedule) {
+void ThreadPool::run_parallel(i64 cells, i64 max_threads, Body body, Schedule schedule,
+                              i64 turn) {
   if (inside_run || !mutex_.try_lock()) return body(0, cells, 0);
   const std::lock_guard lock(mutex_, std::adopt_lock);
   i64 count = std::min(threads(), cells);
@@ -130,7 +131,9 @@ void ThreadPool::run_parallel(i64 cells, i64 max_threads, Body body, Schedule sc
   job_.body = &body;
   job_.cells = cells;
   job_.threads = count;
-  job_.chunk = schedule == Schedule::Dynamic ? std::max<i64>(1, cells / (count * 8)) : 0;
+  job_.on_demand = schedule == Schedule::Dynamic;
+  i64 standard = job_.on_demand ? std::max<i64>(1, cells / (count * 8)) : 1;
+  job_.turn = schedule == Schedule::Static ? 0 : turn > 0 ? turn : standard;
   job_.next.store(0, std::memory_order_relaxed);
   post();
   run_share(0, 0);
@@ -178,18 +181,25 @@ void ThreadPool::wake_children(i64 thread) {
   }
 }
 
-// The cells of `share` (Static), or any that are left (Dynamic).
+// The cells of `share` (Static, Interleaved), or any that are left (Dynamic).
 void ThreadPool::run_share(i64 share, i64 thread) {
   const Body& body = *job_.body;
-  if (job_.chunk == 0) {
+  if (job_.turn == 0) {
     const i64 size = job_.cells / job_.threads, larger = job_.cells % job_.threads;
     const i64 begin = share * size + std::min(share, larger);
     return body(begin, begin + size + (share < larger ? 1 : 0), thread);
   }
+  if (!job_.on_demand) {
+    const i64 round = job_.threads * job_.turn;
+    for (i64 begin = share * job_.turn; begin < job_.cells; begin += round) {
+      body(begin, std::min(begin + job_.turn, job_.cells), thread);
+    }
+    return;
+  }
   while (true) {
-    const i64 begin = job_.next.fetch_add(job_.chunk, std::memory_order_relaxed);
+    const i64 begin = job_.next.fetch_add(job_.turn, std::memory_order_relaxed);
     if (begin >= job_.cells) return;
-    body(begin, std::min(begin + job_.chunk, job_.cells), thread);
+    body(begin, std::min(begin + job_.turn, job_.cells), thread);
   }
 }
 

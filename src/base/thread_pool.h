@@ -12,8 +12,9 @@
 namespace peri {
 
 enum class Schedule : u8 {
-  Static,   // one contiguous range of cells a thread
-  Dynamic,  // ranges of a few cells, taken as threads get free
+  Static,       // one contiguous range of cells a thread
+  Interleaved,  // turns of a few cells, dealt to the threads in a circle
+  Dynamic,      // turns of a few cells, taken as threads get free
 };
 
 // `run` splits [0, cells) into ranges and calls body(begin, end, thread) for each; the caller takes
@@ -36,12 +37,14 @@ class ThreadPool {
   // CPUs that this process may use: its affinity mask, and its control group's quota.
   static i64 available_cpus();
 
-  // `max_threads` 0: as many as the pool has. On one thread this is a plain call.
-  void run(i64 cells, i64 max_threads, Body body, Schedule schedule = Schedule::Static) {
+  // `max_threads` 0: as many as the pool has. On one thread this is a plain call. `turn`: cells in
+  // a turn; 0: an eighth of a thread's share (Dynamic) or one (Interleaved).
+  void run(i64 cells, i64 max_threads, Body body, Schedule schedule = Schedule::Static,
+           i64 turn = 0) {
     if (max_threads == 1 || cells <= 1) {
       if (cells > 0) body(0, cells, 0);
     } else {
-      run_parallel(cells, max_threads, body, schedule);
+      run_parallel(cells, max_threads, body, schedule, turn);
     }
   }
 
@@ -61,12 +64,13 @@ class ThreadPool {
     const Body* body = nullptr;
     i64 cells = 0;
     i64 threads = 0;                        // that take part
-    i64 chunk = 0;                          // Dynamic: cells a turn; 0 for Static
+    i64 turn = 0;                           // cells in one; 0 for Static
+    bool on_demand = false;                 // Dynamic
     bool spin = true;                       // idle workers spin: there is a CPU for each
     alignas(64) std::atomic<i64> next = 0;  // Dynamic: first cell not taken
   };
 
-  void run_parallel(i64 cells, i64 max_threads, Body body, Schedule schedule);
+  void run_parallel(i64 cells, i64 max_threads, Body body, Schedule schedule, i64 turn);
   void start_workers(i64 count);
   void post();
   void join();

@@ -28,14 +28,30 @@ TEST(ThreadPool, VisitsEachCellOnce) {
   for (i64 threads : {1, 2, 3, 8, 33}) {
     ThreadPool pool(threads);
     for (i64 cells : {0, 1, 2, 7, 8, 9, 100, 1000}) {
-      for (Schedule schedule : {Schedule::Static, Schedule::Dynamic}) {
-        Visits visits(cells);
-        pool.run(cells, 0, visits, schedule);
-        visits.expect_once();
-        EXPECT_LT(visits.largest_thread, threads);
+      for (Schedule schedule : {Schedule::Static, Schedule::Interleaved, Schedule::Dynamic}) {
+        for (i64 turn : {0, 3, 5000}) {
+          Visits visits(cells);
+          pool.run(cells, 0, visits, schedule, turn);
+          visits.expect_once();
+          EXPECT_LT(visits.largest_thread, threads);
+        }
       }
     }
   }
+}
+
+TEST(ThreadPool, InterleavedTurnsGoRoundTheThreads) {
+  ThreadPool pool(2);
+  std::mutex mutex;
+  std::set<std::pair<i64, i64>> turns;
+  pool.run(
+      7, 0,
+      [&](i64 begin, i64 end, i64) {
+        const std::lock_guard lock(mutex);
+        turns.emplace(begin, end);
+      },
+      Schedule::Interleaved, 2);
+  EXPECT_EQ(turns, (std::set<std::pair<i64, i64>>{{0, 2}, {2, 4}, {4, 6}, {6, 7}}));
 }
 
 TEST(ThreadPool, StaticRangesAreEven) {

@@ -67,8 +67,7 @@ class Planner {
     const ir::Root& root = kernel_.roots[index];
     RootPlan result;
     result.order = loop_order(root.blocks);
-    result.num_threads = config_.value("num_threads", i64{0});
-    result.dynamic_schedule = config_.value("schedule", std::string("static")) == "dynamic";
+    read_launch(result, config_, static_cast<i64>(root.blocks.size()), next_grid_);
     result.body = plan_graph(root.body, {});
     plan_.roots.push_back(std::move(result));
   }
@@ -625,6 +624,7 @@ class Planner {
   std::vector<Access> accesses_;
   i64 runs_ = 0;
   i64 next_order_ = 0;
+  i64 next_grid_ = 0;
 };
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "analysis/axes.h"
+#include "base/thread_pool.h"
 #include "ir/ir.h"
 #include "space/capabilities.h"
 #include "space/config.h"
@@ -87,7 +88,9 @@ struct DotSchedule {
   i64 register_rows = 0;  // 0: the target's choice
   i64 register_vectors = 0;
   i64 k_unroll = 0;
-  i64 cache_rows = -1;
+  i64 cache_rows = -1;     // -1: the target's choice, 0: all
+  i64 cache_columns = -1;
+  i64 cache_depth = -1;
   i64 k_block = 0;               // 0: all of k
   std::string packing = "auto";  // "auto", "none", "a", "b", "ab"
 };
@@ -96,7 +99,18 @@ struct RootPlan {
   std::vector<BlockId> order;  // grid axes, slowest first
   std::vector<NodeId> body;
   i64 num_threads = 0;  // 0: all
-  bool dynamic_schedule = false;
+  Schedule schedule = Schedule::Static;
+  i64 cells_per_turn = 0;  // 0: as the schedule has it
+  // Two or more axes: so many tiles of the last but one are passed, tile by tile of the last,
+  // before the next ones; 1: row by row.
+  i64 group = 1;
+};
+
+// How a load or store of loops over elements uses the caches.
+struct AccessPolicy {
+  enum class Keep : u8 { Normal, First, Last } keep = Keep::Normal;  // First: evict first
+  i64 prefetch_bytes = 0;  // loads: so far in front of each vector, in bytes; 0: not
+  bool streaming = false;  // stores: around the caches where addresses allow
 };
 
 struct Plan {
@@ -111,13 +125,17 @@ struct Plan {
   std::vector<DotSchedule> dots;  // in program order
   i64 vector_unroll = 0;
   bool prefetch_rows = false;     // fetch the next row while the last passes over this one run
-  bool streaming_stores = false;  // write around the caches where addresses allow
+  i64 simd_bits = 0;           // of the vectors of element loops; 0: the target's
+  std::vector<AccessPolicy> accesses;  // by op
 
   explicit Plan(const ir::Kernel& k) : kernel(&k), axes(k) {}
 
   const Node& operator[](NodeId id) const { return nodes[id.index]; }
   Node& operator[](NodeId id) { return nodes[id.index]; }
   const Buffer& operator[](BufferId id) const { return buffers[id.index]; }
+  const AccessPolicy& access(const ir::Op& op) const {  // of one of the kernel's
+    return accesses[static_cast<size_t>(&op - kernel->ops.data())];
+  }
   const Placement& at(ir::ValueId id) const { return placements[id.index]; }
 
   // `sym` with the config's values put in.

@@ -67,6 +67,8 @@ struct ValueUses {
 
 // Sets block sizes, tunables and the kernel-wide knobs of `plan`.
 void read_config(Plan& plan, const space::Config& config);
+// Threads and order of cells of a root of so many axes, the `grid`-th of those with two or more.
+void read_launch(RootPlan& root, const space::Config& config, i64 axes, i64& grid);
 // The schedule of the kernel's dot number `index`.
 DotSchedule dot_schedule(const space::Config& config, i64 index);
 

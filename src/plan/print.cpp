@@ -25,8 +25,8 @@ class Printer {
       std::string order;
       for (BlockId block : root.order) order += fmt::format(" b{}", block.index);
       std::string threads = root.num_threads == 0 ? "all" : std::to_string(root.num_threads);
-      line(0, "root {} grid{} threads={} schedule={}", r, order, threads,
-           root.dynamic_schedule ? "dynamic" : "static");
+      line(0, "root {} grid{} threads={} {}", r, order, threads, mapping(root));
+      if (root.group > 1) line(1, "in groups of {} tiles of b{}", root.group, grouped(root));
       nodes(root.body, 1);
     }
     return out_;
@@ -37,6 +37,22 @@ class Printer {
   void line(i64 depth, fmt::format_string<Args...> format, Args&&... args) {
     out_ += std::string(static_cast<size_t>(2 * depth), ' ') +
             fmt::format(format, std::forward<Args>(args)...) + "\n";
+  }
+
+  static i64 grouped(const RootPlan& root) { return root.order[root.order.size() - 2].index; }
+
+  static std::string mapping(const RootPlan& root) {
+    std::string turns =
+        root.cells_per_turn > 0 ? fmt::format(" by {} cells", root.cells_per_turn) : "";
+    switch (root.schedule) {
+      case Schedule::Static:
+        return "blocked";
+      case Schedule::Interleaved:
+        return "interleaved" + turns;
+      case Schedule::Dynamic:
+        return "on demand" + turns;
+    }
+    return "";
   }
 
   std::string text(Sym sym) const { return kernel_.syms->print(sym); }
@@ -107,9 +123,10 @@ class Printer {
     const ir::Op& op = kernel_[n.op];
     const DotSchedule& s = plan_.dots[n.dot];
     line(depth,
-         "s{} {} dot {}, {} k_block={} rows={} vectors={} k_unroll={} cache_rows={} packing={}",
+         "s{} {} dot {}, {} k_block={} rows={} vectors={} k_unroll={} cache={}x{}x{} packing={}",
          n.buffer.index, n.accumulate ? "+=" : "=", name(op.operands[0]), name(op.operands[1]),
-         s.k_block, s.register_rows, s.register_vectors, s.k_unroll, s.cache_rows, s.packing);
+         s.k_block, s.register_rows, s.register_vectors, s.k_unroll, s.cache_rows, s.cache_columns,
+         s.cache_depth, s.packing);
     if (n.epilogue.empty()) return;
     line(depth, "epilogue on registers");
     nodes(n.epilogue, depth + 1);

@@ -75,7 +75,7 @@ Expected<backends::AccessFault> run_cells(const backends::RootCode& code, i64 ce
     if (fault->tensor >= 0) first.note(begin, *fault);
   };
   ThreadPool::global().run(cells, threads, body,
-                           code.dynamic_schedule ? Schedule::Dynamic : Schedule::Static);
+                           code.schedule, code.cells_per_turn);
   if (!out_of_memory) return first.get();
   return fail("out-of-memory",
               fmt::format("no {} bytes of scratch memory for a thread", scratch_bytes));

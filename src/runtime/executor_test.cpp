@@ -136,13 +136,13 @@ TEST_F(ExecutorTest, ReportsTheFirstAccessOutOfRange) {
   lowered_->kernel.tensors.front().name = "table";
   Tensor x = arange(Dtype::F32, 14);
   Leaf leaves[] = {{&x, {}}};
-  for (bool dynamic : {false, true}) {
+  for (Schedule schedule : {Schedule::Static, Schedule::Interleaved, Schedule::Dynamic}) {
     for (i64 cells : {3, 40}) {
       lowered_->host.ops.clear();
       artifact_.roots.clear();
       launch(run_out_of_range, integer(cells), {}, 0, 64);
       artifact_.roots.back().checks_accesses = true;
-      artifact_.roots.back().dynamic_schedule = dynamic;
+      artifact_.roots.back().schedule = schedule;
       auto result = make().call(leaves);
       EXPECT_EQ(static_cast<bool>(result), cells == 3);
       if (result) continue;

@@ -15,9 +15,28 @@
 namespace peri::space {
 
 // What a knob belongs to; its config key is a list with one entry for each (Kernel: a plain value).
-// LoopNest: tile statements of two or more axes; Loop: grids and device loops; Reduction: reduced
-// `:` dimensions; Access: loads and stores.
-enum class Scope : u8 { Kernel, Block, LoopNest, Loop, Dot, Load, Store, Access, Reduction };
+// LoopNest: tile statements of two or more axes; Grid: those of them that are grids; Loop: grids
+// and device loops; ElementLoad: loads of tiles that not only dots read; Access: loads
+// and stores; Reduction: reduced `:` dimensions.
+enum class Scope : u8 {
+  Kernel,
+  Block,
+  LoopNest,
+  Grid,
+  Loop,
+  Dot,
+  Load,
+  ElementLoad,
+  Store,
+  Access,
+  Reduction
+};
+
+// Values that a knob does not take.
+struct Excluded {
+  std::string values;  // "above 256"
+  std::string reason;
+};
 
 // A knob's kind of values.
 enum class KnobKind : u8 {
@@ -38,6 +57,7 @@ struct KnobRow {
   std::vector<nlohmann::json> choices;
   nlohmann::json default_value;
   std::string doc;
+  std::vector<Excluded> excluded = {};
 };
 
 struct Knob;

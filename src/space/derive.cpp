@@ -23,11 +23,11 @@ constexpr i64 kLoopedReduction = 4096;  // longest `:` dimension kept whole by d
 // Calls `visit_loop` for the axes of each grid and device loop and `visit_op` for every op, in
 // program order.
 void walk(const Kernel& kernel, const std::function<void(const std::vector<BlockId>&)>& visit_loop,
-          const std::function<void(const Op&)>& visit_op) {
+          const std::function<void(ir::OpId)>& visit_op) {
   std::function<void(ir::GraphId)> walk_graph = [&](ir::GraphId graph) {
     for (ir::OpId id : kernel[graph].ops) {
       const Op& op = kernel[id];
-      visit_op(op);
+      visit_op(id);
       if (op.code == OpCode::For) visit_loop(op.attrs.blocks);
       for (ir::GraphId region : op.regions) walk_graph(region);
     }
@@ -62,7 +62,8 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
     add(Scope::Loop, names_of(kernel, blocks), 0);
     if (blocks.size() >= 2) add(Scope::LoopNest, names_of(kernel, blocks), blocks.size());
   };
-  auto on_op = [&](const Op& op) {
+  auto on_op = [&](ir::OpId id) {
+    const Op& op = kernel[id];
     if (op.code == OpCode::Dot) add(Scope::Dot, kernel[op.results[0]].name, 0);
     if (op.code == OpCode::Load || op.code == OpCode::Store) {
       add(op.code == OpCode::Load ? Scope::Load : Scope::Store, kernel[op.attrs.tensor].name, 0);
@@ -77,6 +78,12 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
     add(Scope::Reduction, kernel.syms->print(axes[axis].size), size ? size->integer : 0);
   };
   walk(kernel, on_loop, on_op);
+  for (const ir::Root& root : kernel.roots) {
+    if (root.blocks.size() >= 2) add(Scope::Grid, names_of(kernel, root.blocks), 0);
+  }
+  for (ir::OpId load : element_loads(kernel)) {
+    add(Scope::ElementLoad, kernel[kernel[load].attrs.tensor].name, 0);
+  }
   return items;
 }
 
@@ -246,6 +253,7 @@ Knob knob_of(const KnobRow& row, i64 index, const std::string& subject, i64 size
   knob.high = row.high;
   for (const nlohmann::json& choice : row.choices) knob.choices.push_back(choice);
   knob.default_value = row.default_value;
+  knob.excluded = row.excluded;
   if (row.kind == KnobKind::Permutation) {
     knob.high = size;
     knob.default_value = identity(size);
@@ -365,6 +373,39 @@ void bound_by_volume(const Kernel& kernel, const std::vector<TileVolume>& volume
 }
 
 }  // namespace
+
+std::vector<ir::OpId> element_loads(const Kernel& kernel) {
+  // Values that elements are wanted of; through views, those that they show.
+  std::vector<bool> wanted(kernel.values.size(), false);
+  std::vector<ir::OpId> all, loads;
+  walk(kernel, [](const auto&) {}, [&](ir::OpId id) { all.push_back(id); });
+  for (auto id = all.rbegin(); id != all.rend(); ++id) {
+    const Op& op = kernel[*id];
+    bool shown = ir::info(op.code).rule == ir::Rule::View && !wanted[op.results[0].index];
+    if (shown) continue;
+    for (std::size_t i = 0; i < op.operands.size(); ++i) {
+      bool factor = op.code == OpCode::Dot && i < 2;
+      if (!factor) wanted[op.operands[i].index] = true;
+    }
+  }
+  for (const ir::Graph& graph : kernel.graphs) {
+    for (ir::ValueId value : graph.yields) wanted[value.index] = true;
+  }
+  for (ir::OpId id : all) {
+    const Op& op = kernel[id];
+    if (op.code != OpCode::Load || kernel[op.results[0]].type.is_scalar()) continue;
+    if (wanted[op.results[0].index]) loads.push_back(id);
+  }
+  return loads;
+}
+
+std::vector<ir::OpId> stores(const Kernel& kernel) {
+  std::vector<ir::OpId> found;
+  walk(kernel, [](const auto&) {}, [&](ir::OpId id) {
+    if (kernel[id].code == OpCode::Store) found.push_back(id);
+  });
+  return found;
+}
 
 ConfigSpace derive(const Kernel& kernel, std::span<const check::Tunable> tunables,
                    const Capabilities& capabilities) {

@@ -18,11 +18,6 @@ using Rng = std::mt19937_64;
 // A uniform index below `count`; the same on every platform.
 i64 pick(Rng& rng, i64 count);
 
-struct Excluded {
-  std::string values;  // "above 256"
-  std::string reason;
-};
-
 struct Knob {
   std::string key;
   i64 index = -1;       // entry of the key's list; -1: a plain value

@@ -32,6 +32,11 @@ std::span<const SharedKnob> shared_knobs();
 // Blocks whose size a config gives, in the order of `block_sizes`.
 std::vector<BlockId> searched_blocks(const ir::Kernel& kernel);
 
+// Loads of tiles that something else than dots reads, and all stores, in program order: what the
+// scopes ElementLoad and Store have entries for.
+std::vector<ir::OpId> element_loads(const ir::Kernel& kernel);
+std::vector<ir::OpId> stores(const ir::Kernel& kernel);
+
 // Values of the block and tunable symbols under a config, by symbol; none for the others.
 std::vector<std::optional<SymValue>> config_values(const ir::Kernel& kernel, const Config& config);
 

@@ -40,16 +40,14 @@ std::string run_config(driver::Compilation& c, const space::Config& config,
   return report.ok ? "" : report.text();
 }
 
-void check_case(const Case& test, const std::string& level, i64 samples) {
-  SCOPED_TRACE(name_of(test) + " on " + level);
-  diag::Sources sources;
-  diag::Diags diags(sources);
-  driver::Compilation c(diags);
+// The case's kernel up to its config space.
+void compile_case(const Case& test, const std::string& level, driver::Compilation& c,
+                  driver::Arguments& arguments) {
+  diag::Diags& diags = c.diags;
   size_t colon = test.kernel.rfind(':');
   c.request.file = std::string(PERI_SOURCE_DIR) + "/kernels/" + test.kernel.substr(0, colon);
   c.request.kernel = test.kernel.substr(colon + 1);
   c.request.settings.cpu = level;
-  driver::Arguments arguments;
   for (const auto& [name, spec] : test.args) {
     auto argument = driver::parse_argument(name, spec, 7, diags);
     ASSERT_TRUE(argument) << argument.error().message;
@@ -58,6 +56,16 @@ void check_case(const Case& test, const std::string& level, i64 samples) {
   c.request.args = driver::specs_of(arguments);
   auto compiled = driver::compile(c, "space");
   ASSERT_TRUE(compiled) << compiled.error().message << "\n" << diag::render_text(diags);
+}
+
+void check_case(const Case& test, const std::string& level, i64 samples) {
+  SCOPED_TRACE(name_of(test) + " on " + level);
+  diag::Sources sources;
+  diag::Diags diags(sources);
+  driver::Compilation c(diags);
+  driver::Arguments arguments;
+  compile_case(test, level, c, arguments);
+  if (testing::Test::HasFatalFailure()) return;
   if (!c.backend->can_run_here()) GTEST_SKIP() << "this CPU cannot run " << level;
   space::Config standard = c.space.complete(c.backend->default_config(c.lowered->kernel));
   EXPECT_EQ(run_config(c, standard, arguments), "") << standard.dump();
@@ -85,6 +93,33 @@ class Kernels : public testing::TestWithParam<std::string> {};
 TEST_P(Kernels, AgreeWithTheInterpreter) {
   i64 samples = GetParam() == "host" ? 4 : 1;
   for (const Case& test : cases()) check_case(test, GetParam(), samples);
+}
+
+// Each value of each knob alone, the others at their defaults.
+void check_each_value(const Case& test) {
+  SCOPED_TRACE(name_of(test));
+  diag::Sources sources;
+  diag::Diags diags(sources);
+  driver::Compilation c(diags);
+  driver::Arguments arguments;
+  compile_case(test, "host", c, arguments);
+  if (testing::Test::HasFatalFailure()) return;
+  for (i64 k = 0; k < static_cast<i64>(c.space.knobs().size()); ++k) {
+    if (c.space.knobs()[k].key == "block_sizes") continue;
+    for (space::Json& value : c.space.knobs()[k].candidates()) {
+      space::Config config = c.default_config;
+      c.space.set(config, k, value);
+      if (config.at("block_sizes").size() >= 2) config["block_sizes"][0] = 8;  // several cells
+      if (config.at("block_sizes").size() >= 2) config["block_sizes"][1] = 16;
+      EXPECT_EQ(run_config(c, config, arguments), "") << config.dump();
+    }
+  }
+}
+
+TEST(Knobs, EveryValueAgreesWithTheInterpreter) {
+  check_each_value({"basic/add.py:add", {{"x", "randn[70,150]"}, {"y", "randn[70,150]"}}});
+  check_each_value({"basic/softmax.py:softmax", {{"x", "randn[37,301]"}}});
+  check_each_value({"basic/matmul.py:matmul", {{"x", "randn[70,150]"}, {"y", "randn[150,90]"}}});
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Kernels,

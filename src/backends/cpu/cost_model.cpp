@@ -4,6 +4,7 @@
 #include <set>
 
 #include "backends/cpu/contraction.h"
+#include "space/space.h"
 
 namespace peri::cpu {
 
@@ -278,7 +279,9 @@ class Chooser {
     }
     config["num_threads"] = threads() == 1 ? 1 : 0;
     // What does not stay in the cache until the next call need not go there.
-    config["streaming_stores"] = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
+    bool streams = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
+    config["store_cache_modifiers"] =
+        Config(space::stores(kernel_).size(), Config(streams ? ".cs" : ""));
   }
 
   i64 all_bytes() const {

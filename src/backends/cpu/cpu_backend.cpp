@@ -1,11 +1,13 @@
 #include "backends/cpu/cpu_backend.h"
 
+#include <fmt/format.h>
 #include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <bit>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -28,24 +30,65 @@ using space::KnobKind;
 using space::KnobRow;
 using space::Scope;
 
+// The named levels have the same space on every machine.
+i64 most_threads(const Target& target) {
+  constexpr i64 kNamed = 16;
+  if (target.level != "host") return kNamed;
+  auto cores = static_cast<u64>(ThreadPool::global().threads());
+  return static_cast<i64>(std::bit_floor(cores));
+}
+
+KnobRow simd_width(const Target& target) {
+  KnobRow row{"simd_width", Scope::Kernel, KnobKind::Choice, 0, 0, {}, 8 * target.vector_bytes,
+              "bits of the vectors in loops over elements"};
+  for (i64 bits : {128, 256, 512}) {
+    if (bits <= 8 * target.vector_bytes) row.choices.push_back(bits);
+  }
+  if (target.vector_bytes < 64) {
+    row.excluded.push_back({fmt::format("above {}", 8 * target.vector_bytes),
+                            "the target has no wider vectors"});
+  }
+  return row;
+}
+
 std::vector<KnobRow> knob_rows(const Target& target) {
-  (void)target;
   auto choice = [](std::string key, Scope scope, std::vector<json> values, json standard,
                    std::string doc) {
     return KnobRow{std::move(key),      scope,         KnobKind::Choice, 0, 0, std::move(values),
                    std::move(standard), std::move(doc)};
   };
   return {
-      choice("num_threads", Scope::Kernel, {0, 1}, 0,
-             "1: the calling thread alone; 0: as many as there are cores"),
-      choice("schedule", Scope::Kernel, {"static", "dynamic"}, "static",
-             "how grid cells go to threads: equal ranges, or chunks on demand"),
+      {"num_threads", Scope::Kernel, KnobKind::PowerOfTwo, 0, most_threads(target), {}, 0,
+       "threads that share the grid's cells; 0: as many as there are cores"},
+      {"pid_type",
+       Scope::Kernel,
+       KnobKind::Choice,
+       0,
+       0,
+       {"flat", "persistent_blocked", "persistent_interleaved"},
+       "persistent_blocked",
+       "how grid cells go to threads: taken on demand, in equal ranges, or dealt in a circle",
+       {{"\"xyz\"", "threads have no coordinates: a grid is numbered in one row"}}},
+      choice("cells_per_turn", Scope::Kernel, {0, 1, 4, 16, 64}, 0,
+             "neighbouring cells a thread gets at once unless in equal ranges; 0: by their number"),
+      simd_width(target),
       choice("vector_unroll", Scope::Kernel, {0, 1, 2, 4, 8}, 0,
              "vectors per iteration of an element loop; 0: by its contents"),
       choice("recompute_limit", Scope::Kernel, {0, 2, 4, 8}, 4,
              "arithmetic operations that may be repeated rather than kept in a buffer"),
-      choice("streaming_stores", Scope::Kernel, {false, true}, false,
-             "write results around the caches where they are aligned"),
+      choice("load_eviction_policies", Scope::ElementLoad, {"", "first", "last"}, "",
+             "fetch ahead of a load into the nearest cache alone (first) or into all (last)"),
+      choice("prefetch_distances", Scope::ElementLoad, {0, 256, 512, 1024, 2048}, 0,
+             "bytes that a load is fetched ahead of its use; 0: left to the CPU"),
+      {"store_cache_modifiers",
+       Scope::Store,
+       KnobKind::Choice,
+       0,
+       0,
+       {"", ".cs"},
+       "",
+       ".cs: write around the caches where addresses are aligned",
+       {{"\".wt\"", "CPUs have no write-through stores"}}},
       choice("prefetch_rows", Scope::Kernel, {false, true}, true,
              "fetch the next row while the last passes over a row run"),
       choice("dot_register_rows", Scope::Dot, {0, 1, 2, 4, 6, 8, 12, 14}, 0,
@@ -56,6 +99,10 @@ std::vector<KnobRow> knob_rows(const Target& target) {
              "steps of k per iteration; 0: the target's choice"),
       choice("dot_cache_rows", Scope::Dot, {-1, 0, 48, 96, 192, 384}, -1,
              "rows of A per second-level cache block; 0: all, -1: the target's choice"),
+      choice("dot_cache_columns", Scope::Dot, {-1, 0, 64, 128, 256, 512, 1024}, -1,
+             "columns of B per cache block; 0: all, -1: the target's choice"),
+      choice("dot_cache_depths", Scope::Dot, {-1, 0, 64, 128, 256, 512, 1024}, -1,
+             "steps of k per cache block; 0: all, -1: a tile of k, or the target's choice"),
       choice("dot_packings", Scope::Dot, {"auto", "none", "a", "b", "ab"}, "auto",
              "operands copied into register-tile order first"),
   };
@@ -66,7 +113,7 @@ space::Capabilities capabilities_of(const Target& target) {
   c.target = target.level == "host" ? target.cpu : target.level;
   c.generator = "LLVM " LLVM_VERSION_STRING;
   c.exact_bounds = true;
-  c.shared_keys = {"block_sizes", "loop_orders"};
+  c.shared_keys = {"block_sizes", "loop_orders", "l2_groupings"};
   c.knobs = knob_rows(target);
   c.lanes_f32 = target.lanes(4);
   c.vector_registers = target.vector_registers;
@@ -140,7 +187,8 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
       RootFunction root = Emitter(plan, target_, module).emit_root(r);
       const plan::RootPlan& p = plan.roots[r];
       result.artifact.roots.push_back({nullptr, root.scalars, root.cells, root.scratch_bytes,
-                                       p.num_threads, p.dynamic_schedule, root.checks_accesses});
+                                       p.num_threads, p.schedule, p.cells_per_turn,
+                                       root.checks_accesses});
     }
   }
 #ifndef NDEBUG

@@ -12,6 +12,8 @@ ContractionPlan planned_contraction(const plan::DotSchedule& schedule,
   // A block that holds all of k leaves its split to the target.
   bool splits = schedule.k_block > 0 && (shape.k == kDynamic || schedule.k_block < shape.k);
   if (splits) plan.kc = schedule.k_block;
+  if (schedule.cache_columns >= 0) plan.nc = schedule.cache_columns;
+  if (schedule.cache_depth >= 0) plan.kc = schedule.cache_depth;
   if (schedule.packing != "auto") {
     plan.pack_a = schedule.packing == "a" || schedule.packing == "ab";
     plan.pack_b = schedule.packing == "b" || schedule.packing == "ab";

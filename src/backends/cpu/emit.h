@@ -93,6 +93,7 @@ class Emitter {
   void begin_function(i64 root);
   void emit_cells(i64 root);
   void enter_cell(i64 root, Value* cell);
+  std::pair<Value*, Value*> grouped_cell(Value* cell, Value* rows, Value* columns, i64 group);
   void lay_out_buffers();
   Value* sym(Sym s);  // at function entry
   Value* emit_sym(Sym s);
@@ -176,6 +177,8 @@ class Emitter {
     Value* stride;
   };
   Value* eval_load(const ir::Op& op, const Coords& coords);
+  void prefetch_ahead(const ir::Op& op, const Address& address);
+  void prefetch(const ir::Op& op, Value* pointer);
   void emit_store(const ir::Op& op, const Coords& coords);
   // The summands of one subscript at `coords`: begin of the tile, coordinate, shift or index.
   std::vector<Coord> subscript_parts(const ir::Op& op, const ir::Index& index, const Coords& coords,

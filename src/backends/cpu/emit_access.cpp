@@ -208,6 +208,7 @@ Value* Emitter::eval_load(const Op& op, const Coords& coords) {
   Value* mask = op.attrs.has_mask ? extent_mask(op, coords) : scope().mask;
   check_access(op, coords, mask);
   Address address = tensor_address(op, coords);
+  if (address.lanes && !address.offsets && !scope().mask) prefetch_ahead(op, address);
   if (address.lanes) return load(address, memory, as, mask ? splat(mask, lanes()) : nullptr);
   if (!op.attrs.has_mask) return load(address, memory, as, nullptr);
   // One element: a masked-out one is read from memory of ours, and is 0.
@@ -216,6 +217,20 @@ Value* Emitter::eval_load(const Op& op, const Coords& coords) {
   address.pointer = b_.CreateSelect(any, address.pointer, dummy_);
   Value* element = splat(load(address, memory, as, nullptr), lanes_of(mask));
   return b_.CreateSelect(mask, element, llvm::Constant::getNullValue(element->getType()));
+}
+
+// Fetches what a load will read some vectors later. Addresses behind the tensor do no harm.
+void Emitter::prefetch_ahead(const Op& op, const Address& address) {
+  i64 bytes = plan_.access(op).prefetch_bytes;
+  if (bytes > 0) prefetch(op, b_.CreateConstGEP1_64(b_.getInt8Ty(), address.pointer, bytes));
+}
+
+void Emitter::prefetch(const Op& op, Value* pointer) {
+  using Keep = plan::AccessPolicy::Keep;
+  Keep keep = plan_.access(op).keep;
+  u32 locality = keep == Keep::First ? 0 : keep == Keep::Last ? 3 : 2;
+  b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+                     {pointer, b_.getInt32(0), b_.getInt32(locality), b_.getInt32(1)});
 }
 
 void Emitter::emit_store(const Op& op, const Coords& coords) {
@@ -240,7 +255,7 @@ bool Emitter::is_streaming(const Op& op, const Coords& coords) {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   i64 bytes = size_of(tensor.dtype);
   i64 vector = lanes() * bytes;
-  if (!plan_.streaming_stores || !tensor.aligned || vector < 16) return false;
+  if (!plan_.access(op).streaming || !tensor.aligned || vector < 16) return false;
   bool aligned = true;
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {
     if (index.operand >= 0) aligned = false;

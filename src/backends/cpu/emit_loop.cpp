@@ -146,8 +146,7 @@ void Emitter::prefetch_next(const Node& node) {
     }
     Address address = tensor_address(op, coords);
     if (address.offsets || !address.lanes) continue;
-    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
-                       {address.pointer, b_.getInt32(0), b_.getInt32(2), b_.getInt32(1)});
+    prefetch(op, address.pointer);
   }
 }
 
@@ -254,7 +253,8 @@ i64 Emitter::vector_lanes(const Node& node) const {
   bool wide = std::any_of(kernel_.values.begin(), kernel_.values.end(), [](const ir::Value& v) {
     return v.type.dtype == Dtype::F64 && !v.type.is_scalar();
   });
-  return target_.lanes(wide ? 8 : 4);
+  i64 bytes = plan_.simd_bits > 0 ? plan_.simd_bits / 8 : target_.vector_bytes;
+  return bytes / (wide ? 8 : 4);
 }
 
 // Whether the tail may run as one masked vector: where masked accesses of every width are

@@ -167,9 +167,37 @@ void Emitter::emit_cells(i64 root) {
   b_.SetInsertPoint(done);
 }
 
+// The row and column of a cell where `group` rows at a time are passed column by column: the cells
+// of a group that run after one another read the same column of the right operand.
+std::pair<Value*, Value*> Emitter::grouped_cell(Value* cell, Value* rows, Value* columns,
+                                                i64 group) {
+  Value* in_group = b_.CreateMul(integer(group), columns);
+  Value* first = b_.CreateMul(b_.CreateUDiv(cell, in_group), integer(group));
+  Value* height = minimum(b_.CreateSub(rows, first), integer(group));
+  Value* within = b_.CreateURem(cell, in_group);
+  Value* row = b_.CreateAdd(first, b_.CreateURem(within, height));
+  return {row, b_.CreateUDiv(within, height)};
+}
+
 void Emitter::enter_cell(i64 root, Value* cell) {
   const std::vector<BlockId>& order = plan_.roots[root].order;
-  for (size_t i = order.size(); i-- > 0;) {
+  size_t left = order.size();
+  if (i64 group = plan_.roots[root].group; group > 1) {
+    BlockId row_axis = order[left - 2], column_axis = order[left - 1];
+    Value* rows = sym(tiles_of(row_axis));
+    Value* columns = sym(tiles_of(column_axis));
+    Value* plane = b_.CreateMul(rows, columns);
+    Value* in_plane = left > 2 ? b_.CreateURem(cell, plane) : cell;
+    auto [row, column] = grouped_cell(in_plane, rows, columns, group);
+    auto enter = [&](BlockId id, Value* tile, Value* tiles) {
+      enter_tile(id, sym(kernel_[id].begin), sym(kernel_[id].end), tile, tiles);
+    };
+    enter(column_axis, column, columns);
+    enter(row_axis, row, rows);
+    if (left > 2) cell = b_.CreateUDiv(cell, plane);
+    left -= 2;
+  }
+  for (size_t i = left; i-- > 0;) {
     const Block& block = kernel_[order[i]];
     Value* tiles = sym(tiles_of(order[i]));
     Value* tile = cell;

@@ -311,7 +311,8 @@ void Predictor::finish_root(const plan::RootPlan& root, const Streams& streams, 
         parts_[stream.part].traffic[level] += stream.traffic[level];
     }
   }
-  double longest_share = root.dynamic_schedule ? cells / threads + 0.5 : std::ceil(cells / threads);
+  bool on_demand = root.schedule == Schedule::Dynamic;
+  double longest_share = on_demand ? cells / threads + 0.5 : std::ceil(cells / threads);
   double imbalance = cells > 0 ? std::max(1.0, longest_share * threads / cells) : 1;
   for (size_t p = first_part; p < parts_.size(); ++p) {
     const Part& part = parts_[p];
@@ -320,7 +321,7 @@ void Predictor::finish_root(const plan::RootPlan& root, const Streams& streams, 
   }
   double overhead = machine_.call_seconds;
   if (threads > 1) overhead += machine_.thread_seconds;
-  if (root.dynamic_schedule) overhead += std::min(cells, 16.0 * threads) * machine_.turn_seconds;
+  if (on_demand) overhead += std::min(cells, 16.0 * threads) * machine_.turn_seconds;
   result_.parts.push_back({threads > 1 ? fmt::format("call and {} threads", threads) : "call",
                            overhead, 0, 0, "overhead"});
 }

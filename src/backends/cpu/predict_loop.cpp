@@ -121,7 +121,7 @@ bool Predictor::goes_around_caches(const Op& op, AxisId lane) const {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   const double bytes = static_cast<double>(size_of(tensor.dtype));
   const double vector = lanes_ * bytes;
-  if (!plan_.streaming_stores || !tensor.aligned || vector < 16) return false;
+  if (!plan_.access(op).streaming || !tensor.aligned || vector < 16) return false;
   bool aligned = true;
   const auto axes = plan_.axes.of(op.operands[0]);
   plan::for_each_subscript(kernel_, op, [&](i64 dim, i64 at, i64 rank, const ir::Index& index) {

@@ -109,9 +109,9 @@ TEST_F(PredictTest, PartsAddUp) {
 }
 
 TEST_F(PredictTest, StoresAroundTheCachesCostWhereTheCachesWouldKeepThem) {
-  EXPECT_GT(seconds(kRows, R"({"streaming_stores": true, "num_threads": 1, "block_sizes": [16]})"),
+  EXPECT_GT(seconds(kRows, R"({"store_cache_modifiers": [".cs"], "num_threads": 1, "block_sizes": [16]})"),
             1.1 * seconds(kRows,
-                          R"({"streaming_stores": false, "num_threads": 1, "block_sizes": [16]})"));
+                          R"({"store_cache_modifiers": [""], "num_threads": 1, "block_sizes": [16]})"));
 }
 
 }  // namespace

@@ -307,17 +307,8 @@ class Chooser {
 
   void choose_grid(Config& config) const {
     Config groupings = Config::array();
-    std::function<void(ir::GraphId)> inner = [&](ir::GraphId graph) {
-      for (ir::OpId id : kernel_[graph].ops) {
-        if (kernel_[id].code == OpCode::For && kernel_[id].attrs.blocks.size() > 1) {
-          groupings.push_back(1);
-        }
-        for (ir::GraphId region : kernel_[id].regions) inner(region);
-      }
-    };
     for (const ir::Root& root : kernel_.roots) {
       if (root.blocks.size() > 1) groupings.push_back(dots_ == 1 ? 8 : 1);
-      inner(root.body);
     }
     if (!groupings.empty()) config["l2_groupings"] = groupings;
   }

@@ -72,7 +72,7 @@ class Reader {
       RootPlan r;
       r.grid.options = options(next_loop_);
       if (root.blocks.size() > 1) {
-        r.l2_grouping = item("l2_groupings", next_nest_, 1).get<i64>();
+        r.l2_grouping = item("l2_groupings", next_grid_++, 1).get<i64>();
       }
       r.grid.order = order(root.blocks);
       bool xyz = pid_type == PidType::Xyz && (root.blocks.size() < 2 || root.blocks.size() > 3);
@@ -148,7 +148,7 @@ class Reader {
   Plan& plan_;
   const Kernel& kernel_;
   const Config& config_;
-  i64 next_loop_ = 0, next_nest_ = 0, next_access_ = 0, next_load_ = 0;
+  i64 next_loop_ = 0, next_nest_ = 0, next_grid_ = 0, next_access_ = 0, next_load_ = 0;
 };
 
 }  // namespace

@@ -98,12 +98,12 @@ void restrict_reductions(const Kernel& kernel, std::vector<Knob>& knobs) {
 }
 
 // By loop of the space's order: whether it is a grid.
-std::vector<bool> grids_of(const Kernel& kernel, bool nests) {
+std::vector<bool> grids_of(const Kernel& kernel) {
   std::vector<bool> grids;
   for (const ir::Root& root : kernel.roots) {
-    if (!nests || root.blocks.size() > 1) grids.push_back(true);
+    grids.push_back(true);
     for_each_op(kernel, root.body, [&](const Op& op) {
-      if (op.code == OpCode::For && (!nests || op.attrs.blocks.size() > 1)) grids.push_back(false);
+      if (op.code == OpCode::For) grids.push_back(false);
     });
   }
   return grids;
@@ -119,15 +119,12 @@ bool reads_what_it_writes(const Kernel& kernel) {
 }
 
 void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
-  std::vector<bool> loops = grids_of(kernel, false), nests = grids_of(kernel, true);
+  std::vector<bool> loops = grids_of(kernel);
   bool in_place = kernel.roots.size() == 1 && reads_what_it_writes(kernel);
   bool planes = std::ranges::any_of(kernel.roots, [](const ir::Root& root) {
     return root.blocks.size() == 2 || root.blocks.size() == 3;
   });
   for (Knob& knob : knobs) {
-    if (knob.key == "l2_groupings" && !nests[knob.index]) {
-      keep_only(knob, 1, "above 1", "a device loop runs in one program");
-    }
     if (knob.key == "static_ranges" && loops[knob.index]) {
       keep_only(knob, false, "true", "a grid is no loop to unroll");
     }
