@@ -57,7 +57,7 @@ std::vector<std::unique_ptr<KernelSpace>> spaces(const std::string& wanted) {
     std::string name = subject.kernel.substr(subject.kernel.rfind(':') + 1);
     bool chosen =
         wanted.empty() || ("," + wanted + ",").find("," + name + ",") != std::string::npos;
-    if (chosen) all.push_back(std::make_unique<KernelSpace>(subject.kernel, subject.args));
+    if (chosen) all.push_back(std::make_unique<KernelSpace>(subject.kernel, subject.args, true));
   }
   return all;
 }

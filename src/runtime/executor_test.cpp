@@ -80,7 +80,11 @@ class ExecutorTest : public testing::Test {
   void launch(backends::CellFunction run, Sym cells, std::vector<Sym> scalars = {}, i64 threads = 1,
               i64 scratch = 0) {
     add_op(HostOp::Kind::Launch).root = static_cast<i64>(artifact_.roots.size());
-    artifact_.roots.push_back({run, scalars, cells, integer(scratch), threads, false});
+    artifact_.roots.push_back({.run = run,
+                               .scalars = scalars,
+                               .cells = cells,
+                               .scratch_bytes = integer(scratch),
+                               .max_threads = threads});
   }
   void returns(i64 slot) {
     host().result.kind = check::ReturnValue::Kind::Tensor;

@@ -9,7 +9,7 @@ namespace peri::tune {
 namespace {
 
 constexpr i64 kMaxTries = 20;  // for a random point that is new
-constexpr i64 kPredictedSamples = 400;
+constexpr i64 kPredictedSamples = 200, kPredictedMutations = 200, kPredictedParents = 8;
 constexpr double kPredictedShare = 0.3;    // of the first generation
 constexpr double kListedPoints = 1 << 16;  // smaller spaces are searched to their end
 
@@ -90,13 +90,20 @@ void Proposer::add_listed(i64 count, std::vector<Proposal>& proposals) {
 
 void Proposer::add_predicted(i64 count, std::vector<Proposal>& proposals) {
   if (!problem_.predict || count <= 0) return;
-  std::vector<std::pair<double, Config>> samples;
-  for (i64 i = 0; i < kPredictedSamples; ++i) {
-    Config config = space().sample(rng_);
+  std::vector<std::pair<double, Config>> samples;  // sorted by their prediction
+  auto add_sample = [&](Config config) {
     double seconds = predict(config);
-    if (seconds != kFailed) samples.emplace_back(seconds, std::move(config));
+    if (seconds == kFailed) return;
+    auto at = std::ranges::upper_bound(samples, seconds, {}, &std::pair<double, Config>::first);
+    samples.emplace(at, seconds, std::move(config));
+  };
+  add_sample(problem_.start);
+  for (i64 i = 0; i < kPredictedSamples; ++i) add_sample(space().sample(rng_));
+  for (i64 i = 0; i < kPredictedMutations && !samples.empty(); ++i) {
+    i64 most = std::min(kPredictedParents, static_cast<i64>(samples.size()));
+    const Config& parent = samples[static_cast<std::size_t>(space::pick(rng_, most))].second;
+    add_sample(space().mutate(parent, 1 + space::pick(rng_, 2), rng_));
   }
-  std::ranges::stable_sort(samples, {}, &std::pair<double, Config>::first);
   for (auto& [seconds, config] : samples) {
     if (count <= 0) break;
     if (add(std::move(config), "cost model", proposals)) --count;

