@@ -39,14 +39,20 @@ i64 most_threads(const Target& target) {
 }
 
 KnobRow simd_width(const Target& target) {
-  KnobRow row{"simd_width", Scope::Kernel, KnobKind::Choice, 0, 0, {}, 8 * target.vector_bytes,
+  KnobRow row{"simd_width",
+              Scope::Kernel,
+              KnobKind::Choice,
+              0,
+              0,
+              {},
+              8 * target.vector_bytes,
               "bits of the vectors in loops over elements"};
   for (i64 bits : {128, 256, 512}) {
     if (bits <= 8 * target.vector_bytes) row.choices.push_back(bits);
   }
   if (target.vector_bytes < 64) {
-    row.excluded.push_back({fmt::format("above {}", 8 * target.vector_bytes),
-                            "the target has no wider vectors"});
+    row.excluded.push_back(
+        {fmt::format("above {}", 8 * target.vector_bytes), "the target has no wider vectors"});
   }
   return row;
 }
@@ -58,7 +64,13 @@ std::vector<KnobRow> knob_rows(const Target& target) {
                    std::move(standard), std::move(doc)};
   };
   return {
-      {"num_threads", Scope::Kernel, KnobKind::PowerOfTwo, 0, most_threads(target), {}, 0,
+      {"num_threads",
+       Scope::Kernel,
+       KnobKind::PowerOfTwo,
+       0,
+       most_threads(target),
+       {},
+       0,
        "threads that share the grid's cells; 0: as many as there are cores"},
       {"pid_type",
        Scope::Kernel,
@@ -183,6 +195,7 @@ Expected<backends::Compiled> CpuBackend::compile(const ir::Kernel& kernel,
   {
     std::lock_guard lock(planning_mutex());
     plan::Plan plan = plan::make_plan(kernel, config, capabilities_);
+    if (plan.dots.empty()) skip_strength_reduction(context);
     for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
       RootFunction root = Emitter(plan, target_, module).emit_root(r);
       const plan::RootPlan& p = plan.roots[r];

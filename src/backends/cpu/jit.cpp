@@ -18,6 +18,7 @@
 #include <llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
+#include <llvm/IR/OptBisect.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Object/ObjectFile.h>
@@ -299,6 +300,17 @@ Expected<Code> load_object(std::string_view object, const Target& target) {
   if (!addresses) return std::unexpected(addresses.error());
   code.impl_->addresses = std::move(*addresses);
   return code;
+}
+
+void skip_strength_reduction(llvm::LLVMContext& context) {
+  struct Gate : llvm::OptPassGate {
+    bool isEnabled() const override { return true; }
+    bool shouldRunPass(llvm::StringRef pass, llvm::StringRef) const override {
+      return pass != "Loop Strength Reduction";
+    }
+  };
+  static Gate gate;
+  context.setOptPassGate(gate);
 }
 
 Expected<Code> compile(llvm::Module& module, const Target& target, IrPasses passes) {

@@ -20,8 +20,9 @@
 #include "base/expected.h"
 
 namespace llvm {
+class LLVMContext;
 class Module;
-}
+}  // namespace llvm
 
 namespace peri::cpu {
 
@@ -61,6 +62,10 @@ Expected<Code> load_object(std::string_view object, const Target& target);
 
 Expected<std::string> emit_assembly(llvm::Module& module, const Target& target,
                                     IrPasses passes = IrPasses::None);
+
+// Leaves LLVM's loop strength reduction out for the modules of `context`. Loops over elements form
+// their addresses cheaply without it, and compile in three quarters of the time.
+void skip_strength_reduction(llvm::LLVMContext& context);
 
 // Makes `address` callable under `name` from code loaded later. A name can be defined once.
 Expected<void> define_symbol(const std::string& name, void* address);
