@@ -9,8 +9,9 @@ using diag::Kind;
 
 namespace {
 
-// Finds which extents of a reshaped value belong to which tile axes. Axes stay whole: what lies
-// between them is reshaped freely.
+// Finds which extents of a reshaped value become which. A tile axis stays one where a size or tile
+// of the result says so; else it merges with its neighbours, which asks for full tiles (see the
+// config space). What lies between is reshaped freely.
 class DeviceReshape {
  public:
   DeviceReshape(Checker& c, std::vector<Dim> from, std::vector<Dim> to, Span span)
@@ -46,19 +47,44 @@ class DeviceReshape {
     return result;
   }
 
-  // Extents up to the next tile axis, on both sides, hold the same elements.
+  Sym count(const std::vector<Dim>& dims, std::size_t begin, std::size_t end) {
+    return c_.product(sizes(std::span(dims).subspan(begin, end - begin)));
+  }
+
   bool group(std::size_t& i, std::size_t& j) {
-    const std::size_t from = i, to = j;
-    while (i < from_.size() && !from_[i].block) ++i;
-    while (j < to_.size() && !to_[j].block) ++j;
-    const Sym have = c_.product(sizes(std::span(from_).subspan(from, i - from)));
-    const Sym want = c_.product(sizes(std::span(to_).subspan(to, j - to)));
-    if ((i > from || j > to) && (c_.equal(have, want) || c_.assume_equal(have, want))) return true;
-    if (i < from_.size()) {
-      c_.not_yet(span_, "merging a tile axis with another dimension");
-      return false;
+    return between_axes(i, j) || merged(i, j) || mismatch();
+  }
+
+  // Extents up to the next tile axis, on both sides, hold the same elements.
+  bool between_axes(std::size_t& i, std::size_t& j) {
+    std::size_t from = i, to = j;
+    while (from < from_.size() && !from_[from].block) ++from;
+    while (to < to_.size() && !to_[to].block) ++to;
+    if (from == i && to == j) return false;
+    const Sym have = count(from_, i, from), want = count(to_, j, to);
+    if (!c_.equal(have, want) && !c_.assume_equal(have, want)) return false;
+    i = from, j = to;
+    return true;
+  }
+
+  // The fewest extents, on both sides, that hold the same elements.
+  bool merged(std::size_t& i, std::size_t& j) {
+    const std::size_t rest = from_.size() - i + to_.size() - j;
+    for (std::size_t total = 2; total <= rest; ++total) {
+      for (std::size_t m = 1; m < total; ++m) {
+        const std::size_t from = i + m, to = j + total - m;
+        if (from > from_.size() || to > to_.size()) continue;
+        if (!c_.equal(count(from_, i, from), count(to_, j, to))) continue;
+        const bool merges = std::any_of(from_.begin() + i, from_.begin() + from,
+                                        [](const Dim& d) { return bool(d.block); });
+        for (; j < to; ++j) {
+          if (merges) to_[j].block = {};
+        }
+        i = from;
+        return true;
+      }
     }
-    return mismatch();
+    return false;
   }
 
   bool mismatch() {

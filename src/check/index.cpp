@@ -305,10 +305,14 @@ class Accessor {
                 "loop over the range with `hl.tile(begin, end)` and index with the tile");
   }
 
-  static bool same_scalar(const Texpr& a, const Texpr& b) {
+  bool same_scalar(const Texpr& a, const Texpr& b) const {
     if (a.kind != b.kind) return false;
     if (a.kind == TexprKind::Var) return a.var == b.var;
-    return a.kind == TexprKind::TileAttr && a.block == b.block && a.attr == b.attr;
+    if (a.kind == TexprKind::Scalar) return a.sym == b.sym;
+    if (a.kind == TexprKind::TileAttr) return a.block == b.block && a.attr == b.attr;
+    const auto same = [&](TexprId x, TexprId y) { return same_scalar(c_.expr(x), c_.expr(y)); };
+    return a.kind == TexprKind::Apply && a.builtin == b.builtin && a.type == b.type &&
+           a.type.is_scalar() && std::ranges::equal(a.operands, b.operands, same);
   }
 
   // 1-d index tiles over different axes form a grid; others broadcast.

@@ -241,9 +241,16 @@ TEST(Views, KeepTileAxes) {
   EXPECT_THAT(typed("b = a.T"), HasSubstr("b: f32[tile_n, tile_m] = permute(a, dims=1,0)"));
   EXPECT_THAT(typed("b = a.unsqueeze(0).expand(3, -1, -1)"),
               HasSubstr("b: f32[3, tile_m, tile_n]"));
-  EXPECT_THAT(typed("b = a.reshape(-1)"), HasSubstr("not-yet"));
   EXPECT_THAT(typed("b = a.sum(1, keepdim=True).squeeze(-1)"),
               HasSubstr("squeeze(sum(a, dims=1, keep)"));
+}
+
+TEST(Views, MergeTileAxes) {
+  EXPECT_THAT(typed("b = a.reshape(-1)"), HasSubstr("b: f32[b0*b1] = reshape(a)"));
+  EXPECT_THAT(typed("b = torch.stack([a, a], 1).reshape(tile_m.block_size * 2, tile_n)"),
+              HasSubstr("b: f32[b0*2, tile_n] = reshape("));
+  EXPECT_THAT(typed("b = a.T.reshape(tile_m, tile_n)"), HasSubstr("b: f32[b0, b1] = reshape("));
+  EXPECT_THAT(typed("b = a.reshape(tile_m.block_size * 3, tile_n)"), HasSubstr("shape-mismatch"));
 }
 
 TEST(Reductions, DtypesAndDims) {

@@ -110,15 +110,16 @@ class BlockKnobs {
     bool fixed = false;  // holds for every call
   };
 
-  // Axes that a reshape merges with a neighbour must have full tiles only.
+  // Axes that a reshape merges with a neighbour, or splits off one, must have full tiles only.
   void find_merged() {
     for (const Op& op : kernel_.ops) {
       if (op.code != OpCode::Reshape) continue;
-      const TileType& from = kernel_[op.operands[0]].type;
-      const TileType& to = kernel_[op.results[0]].type;
-      for (const Dim& dim : from.shape) {
-        bool kept = std::find(to.shape.begin(), to.shape.end(), dim) != to.shape.end();
-        if (dim.block && !kept) merged_.push_back(dim.block);
+      const std::vector<Dim>& from = kernel_[op.operands[0]].type.shape;
+      const std::vector<Dim>& to = kernel_[op.results[0]].type.shape;
+      for (const auto& [dims, others] : {std::pair(&from, &to), std::pair(&to, &from)}) {
+        for (const Dim& dim : *dims) {
+          if (dim.block && std::ranges::count(*others, dim) == 0) merged_.push_back(dim.block);
+        }
       }
     }
   }

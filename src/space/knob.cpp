@@ -22,11 +22,13 @@ bool is_power_of_two(i64 value) {
 
 double log_of(i64 value) { return std::log2(static_cast<double>(std::max<i64>(value, 1))); }
 
-std::vector<i64> powers_of_two(i64 low, i64 high) {
+bool fits(const Knob& knob, i64 size) { return knob.divides == 0 || knob.divides % size == 0; }
+
+std::vector<i64> powers_of_two(const Knob& knob) {
   std::vector<i64> values;
-  if (low == 0) values.push_back(0);
-  for (i64 value = 1; value <= high; value *= 2) {
-    if (value >= low) values.push_back(value);
+  if (knob.low == 0) values.push_back(0);
+  for (i64 value = 1; value <= knob.high; value *= 2) {
+    if (value >= knob.low && fits(knob, value)) values.push_back(value);
   }
   return values;
 }
@@ -43,8 +45,7 @@ std::vector<i64> extents(const Knob& knob) {
   }
   std::vector<i64> kept;
   for (i64 value : values) {
-    bool fits = knob.divides == 0 || knob.divides % value == 0;
-    if (value >= knob.low && value <= knob.high && fits) kept.push_back(value);
+    if (value >= knob.low && value <= knob.high && fits(knob, value)) kept.push_back(value);
   }
   return kept;
 }
@@ -82,6 +83,10 @@ std::optional<i64> integer_of(const Json& value) {
   return value.get<i64>();
 }
 
+std::string uneven(const Knob& knob) {
+  return fmt::format("a reshape merges this axis, so the size must divide {}", knob.divides);
+}
+
 std::optional<Json> normalise_extent(const Knob& knob, i64 value, std::string& reason) {
   i64 size = knob.whole > 0 ? std::min(value, knob.whole) : value;
   i64 largest = knob.whole > 0 ? knob.high : std::max(knob.high, kLargestSize);
@@ -92,8 +97,8 @@ std::optional<Json> normalise_extent(const Knob& knob, i64 value, std::string& r
   } else if (size > largest || value > std::max(largest, kLargestSize)) {
     reason = fmt::format("at most {} is allowed here", largest);
     if (!knob.excluded.empty()) reason += ": " + knob.excluded.back().reason;
-  } else if (knob.divides > 0 && knob.divides % size != 0) {
-    reason = fmt::format("a reshape merges this axis, so the size must divide {}", knob.divides);
+  } else if (!fits(knob, size)) {
+    reason = uneven(knob);
   } else {
     return size;
   }
@@ -112,6 +117,8 @@ std::optional<Json> normalise_number(const Knob& knob, const Json& given, std::s
     reason = fmt::format("the range is {} to {}", knob.low, knob.high);
   } else if (knob.kind == KnobKind::PowerOfTwo && *value != 0 && !is_power_of_two(*value)) {
     reason = "a power of two is needed";
+  } else if (knob.kind == KnobKind::PowerOfTwo && *value != 0 && !fits(knob, *value)) {
+    reason = uneven(knob);
   } else {
     return *value;
   }
@@ -132,7 +139,7 @@ std::vector<Json> Knob::candidates() const {
     case KnobKind::Permutation:
       return high <= kListedItems ? permutations(high) : std::vector<Json>{default_value};
     case KnobKind::PowerOfTwo:
-      numbers = powers_of_two(low, high);
+      numbers = powers_of_two(*this);
       break;
     case KnobKind::Extent:
       numbers = extents(*this);
@@ -164,6 +171,13 @@ std::optional<Json> Knob::normalise(const Json& value, std::string& reason) cons
     return std::nullopt;
   }
   return normalise_number(*this, value, reason);
+}
+
+Json Knob::fitting(const Json& value) const {
+  if (divides == 0 || !value.is_number_integer()) return value;
+  std::vector<Json> all = candidates();
+  auto above = std::upper_bound(all.begin(), all.end(), value);
+  return above == all.begin() ? default_value : *std::prev(above);
 }
 
 Json Knob::sample(Rng& rng) const {

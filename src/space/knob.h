@@ -27,7 +27,7 @@ struct Knob {
   std::vector<Json> choices;  // Choice
   bool may_be_null = false;   // PowerOfTwo: none is a value too
   i64 whole = 0;    // Extent: of the axis, if every call has it: larger values mean this one
-  i64 divides = 0;  // Extent: a value must divide this; 0: no such rule
+  i64 divides = 0;  // Extent, PowerOfTwo: a value must divide this; 0: no such rule
   Json default_value;
   std::vector<Excluded> excluded;
 
@@ -37,6 +37,8 @@ struct Knob {
   double count() const;  // of legal values that a search can reach
   // The value as the space writes it, or nothing and `reason` if it is not legal.
   std::optional<Json> normalise(const Json& value, std::string& reason) const;
+  // The largest candidate not above a size that must divide its axis; other values as they are.
+  Json fitting(const Json& value) const;
   Json sample(Rng& rng) const;
   // The values one step away: the next smaller and larger candidate, any other choice, two adjacent
   // items exchanged.

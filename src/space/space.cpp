@@ -61,6 +61,15 @@ std::vector<BlockId> searched_blocks(const ir::Kernel& kernel) {
   return blocks;
 }
 
+BlockId sized_by(const ir::Kernel& kernel, const Dim& dim) {
+  BlockId block;
+  for_each_symbol(dim.size, [&](SymbolId id) {
+    const Symbol& symbol = kernel.syms->symbol(id);
+    if (symbol.origin == SymbolOrigin::Block) block = symbol.block;
+  });
+  return block;
+}
+
 std::vector<std::optional<SymValue>> config_values(const ir::Kernel& kernel, const Config& config) {
   std::vector<std::optional<SymValue>> values(kernel.syms->symbol_count());
   auto sizes = config.find("block_sizes");
@@ -121,9 +130,9 @@ Config ConfigSpace::complete(const Config& base) const {
     auto it = base.find(knobs_[k].key);
     if (it == base.end()) continue;
     if (knobs_[k].index < 0) {
-      set(config, k, *it);
+      set(config, k, knobs_[k].fitting(*it));
     } else if (knobs_[k].index < static_cast<i64>(it->size())) {
-      set(config, k, (*it)[knobs_[k].index]);
+      set(config, k, knobs_[k].fitting((*it)[knobs_[k].index]));
     }
   }
   return config;

@@ -32,6 +32,10 @@ std::span<const SharedKnob> shared_knobs();
 // Blocks whose size a config gives, in the order of `block_sizes`.
 std::vector<BlockId> searched_blocks(const ir::Kernel& kernel);
 
+// The one that `dim` takes its extent from, alone or as a factor (where a reshape has merged
+// axes); none if the extent is fixed.
+BlockId sized_by(const ir::Kernel& kernel, const Dim& dim);
+
 // Loads of tiles that something else than dots reads, and all stores, in program order: what the
 // scopes ElementLoad and Store have entries for.
 std::vector<ir::OpId> element_loads(const ir::Kernel& kernel);
@@ -83,7 +87,8 @@ class ConfigSpace {
   // config was written.
   std::optional<Config> validate(const Config& given, const Config& base, diag::Diags& diags,
                                  diag::Span place = {}) const;
-  // `base` with a value for every knob, those it lacks from defaults().
+  // `base` with a value for every knob, those it lacks from defaults(); a size that must divide its
+  // axis becomes the next smaller one that does.
   Config complete(const Config& base) const;
 
   // The text of `--stage space`.

@@ -91,7 +91,8 @@ class Chooser {
   }
 
   void mark(const Dim& dim, bool Role::* flag) {
-    if (dim.block) roles_[dim.block.index].*flag = true;
+    BlockId block = dim.block ? dim.block : space::sized_by(kernel_, dim);
+    if (block) roles_[block.index].*flag = true;
   }
 
   void see_dot(const Op& op) {
@@ -132,7 +133,9 @@ class Chooser {
       if (!dim.block) continue;
       i64 width = 1;
       for (const Dim& other : type.shape) {
-        if (!other.block) width *= std::max<i64>(hint(other.size), 1);
+        if (!other.block && !space::sized_by(kernel_, other)) {
+          width *= std::max<i64>(hint(other.size), 1);
+        }
       }
       i64& widest = roles_[dim.block.index].width;
       widest = std::max(widest, width);

@@ -91,17 +91,14 @@ class Chooser {
   void see_value(const TileType& type) {
     i64 width = 1;
     for (const Dim& dim : type.shape) {
-      if (!dim.block && !is_searched(dim.size)) width *= std::max<i64>(hint(dim.size, 1), 1);
+      bool fixed = !dim.block && !space::sized_by(kernel_, dim);
+      if (fixed) width *= std::max<i64>(hint(dim.size, 1), 1);
     }
     for (const Dim& dim : type.shape) {
       if (!dim.block) continue;
       if (Role* role = role_of(dim.block)) role->width = std::max(role->width, width);
     }
     widest_ = std::max(widest_, width);
-  }
-
-  bool is_searched(Sym size) const {
-    return std::ranges::any_of(blocks_, [&](BlockId b) { return kernel_[b].size == size; });
   }
 
   void walk(ir::GraphId graph) {
@@ -119,8 +116,9 @@ class Chooser {
   }
 
   void mark(const Dim& dim, bool Role::* flag) {
-    if (!dim.block) return;
-    if (Role* role = role_of(dim.block)) role->*flag = true;
+    BlockId block = dim.block ? dim.block : space::sized_by(kernel_, dim);
+    if (!block) return;
+    if (Role* role = role_of(block)) role->*flag = true;
   }
 
   void see_dot(const Op& op) {
@@ -135,7 +133,8 @@ class Chooser {
       if (type->rank() == 3) mark(type->shape[0], &Role::batch);
     }
     for (const Dim& dim : {a.shape[a.rank() - 1], b.shape[b.rank() - 1]}) {
-      if (!dim.block) dot_width_ = std::max(dot_width_, hint(dim.size, 1));
+      bool fixed = !dim.block && !space::sized_by(kernel_, dim);
+      if (fixed) dot_width_ = std::max(dot_width_, hint(dim.size, 1));
     }
   }
 
@@ -258,20 +257,28 @@ class Chooser {
     if (!chunks.empty()) config["reduction_loops"] = chunks;
   }
 
-  i64 tile_elements(const TileType& type) {
+  // Of `dim` under the chosen sizes, if they give it.
+  std::optional<i64> chosen_lanes(const Dim& dim) const {
+    if (!space::sized_by(kernel_, dim)) return std::nullopt;
+    auto size = kernel_.syms->evaluate(dim.size, [&](SymbolId id) -> std::optional<SymValue> {
+      const Symbol& symbol = kernel_.syms->symbol(id);
+      auto chosen = sizes_.find(symbol.block);
+      bool is_block = symbol.origin == SymbolOrigin::Block && chosen != sizes_.end();
+      return is_block ? SymValue::of(chosen->second) : symbol.hint;
+    });
+    return size ? std::optional(power_of_two(size->integer)) : std::nullopt;
+  }
+
+  i64 tile_elements(const TileType& type) const {
     i64 count = 1;
     for (const Dim& dim : type.shape) {
-      i64 lanes = 0;
-      for (BlockId block : blocks_) {
-        if (kernel_[block].size == dim.size) lanes = sizes_[block];
-      }
-      if (lanes == 0) lanes = std::min(power_of_two(hint(dim.size, 1)), std::max(widest_, kChunk));
-      count *= lanes;
+      i64 whole = std::min(power_of_two(hint(dim.size, 1)), std::max(widest_, kChunk));
+      count *= chosen_lanes(dim).value_or(whole);
     }
     return count;
   }
 
-  i64 warps() {
+  i64 warps() const {
     i64 largest = 1, accumulators = 0;
     for (const ir::Value& value : kernel_.values) {
       largest = std::max(largest, tile_elements(value.type));
@@ -293,11 +300,7 @@ class Chooser {
         const TileType& type = kernel_[op.operands[side]].type;
         i64 count = size_of(type.dtype);
         for (const Dim& dim : type.shape) {
-          i64 lanes = power_of_two(hint(dim.size, 1));
-          for (BlockId block : blocks_) {
-            if (kernel_[block].size == dim.size) lanes = sizes_.at(block);
-          }
-          count *= lanes;
+          count *= chosen_lanes(dim).value_or(power_of_two(hint(dim.size, 1)));
         }
         bytes += count;
       }

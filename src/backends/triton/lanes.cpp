@@ -144,17 +144,20 @@ std::optional<Interval> Lanes::interval(ValueId value) {
 
 std::optional<Interval> Lanes::compute_interval(ValueId value) {
   Dtype dtype = kernel_[value].type.dtype;
+  ir::OpId def = kernel_[value].def;
+  if (def && kernel_[def].code == OpCode::Const && is_integer(dtype)) {
+    i64 constant = kernel_[def].attrs.constant.integer;
+    return Interval{constant, constant};
+  }
   if (dtype == Dtype::Bool) return Interval{0, 1};
   if (dtype == Dtype::U8) return Interval{0, 255};
   if (is_integer(dtype) && dtype != Dtype::I64) {
     i64 bits = 8 * size_of(dtype) - 1;
     return Interval{-(i64{1} << bits), (i64{1} << bits) - 1};
   }
-  if (dtype != Dtype::I64 || !kernel_[value].def) return std::nullopt;
-  const Op& op = kernel_[kernel_[value].def];
+  if (dtype != Dtype::I64 || !def) return std::nullopt;
+  const Op& op = kernel_[def];
   switch (op.code) {
-    case OpCode::Const:
-      return Interval{op.attrs.constant.integer, op.attrs.constant.integer};
     case OpCode::HostScalar: {
       auto known = plan_.resolve(op.attrs.sym).as_int();
       return known ? std::optional(Interval{*known, *known}) : std::nullopt;

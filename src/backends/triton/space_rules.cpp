@@ -62,23 +62,30 @@ void drop_choice(Knob& knob, const space::Json& value, const std::string& reason
 
 // Matrix instructions work on rows and columns of 16 and more.
 void restrict_blocks(const Kernel& kernel, std::vector<Knob>& knobs) {
-  std::map<const SymNode*, i64> least;
+  std::map<BlockId, i64> least;
+  auto need = [&](const Dim& dim, i64 lanes) {
+    BlockId block = space::sized_by(kernel, dim);
+    if (!block) return;
+    // An axis that a reshape has merged holds several elements for each of its block.
+    i64 whole = kernel.syms->hint(dim.size)->integer;
+    i64 size = std::max<i64>(kernel.syms->hint(kernel[block].size)->integer, 1);
+    i64& low = least[block];
+    low = std::max(low, (lanes * size + whole - 1) / std::max<i64>(whole, 1));
+  };
   for_each_op(kernel, [&](const Op& op) {
     if (op.code != OpCode::Dot) return;
     const TileType& a = kernel[op.operands[0]].type;
     const TileType& b = kernel[op.operands[1]].type;
-    i64 k = a.dtype == Dtype::I8 ? 32 : 16;
-    least[a.shape[a.rank() - 1].size.node()] = k;
-    for (Sym size : {a.shape[a.rank() - 2].size, b.shape[b.rank() - 1].size}) {
-      i64& low = least[size.node()];
-      low = std::max<i64>(low, 16);
-    }
+    need(a.shape[a.rank() - 1], a.dtype == Dtype::I8 ? 32 : 16);
+    need(a.shape[a.rank() - 2], 16);
+    need(b.shape[b.rank() - 1], 16);
   });
   std::vector<BlockId> blocks = space::searched_blocks(kernel);
   for (Knob& knob : knobs) {
     if (knob.key != "block_sizes") continue;
-    auto found = least.find(kernel[blocks[knob.index]].size.node());
-    if (found == least.end() || knob.low >= found->second || knob.divides > 0) continue;
+    auto found = least.find(blocks[knob.index]);
+    if (found == least.end() || knob.low >= found->second) continue;
+    if (knob.divides % found->second != 0) continue;  // an axis that is cut evenly allows no more
     knob.low = found->second;
     knob.high = std::max(knob.high, knob.low);
     knob.whole = 0;

@@ -455,3 +455,28 @@ def interleaved(x):
         hi = x[t, c] >> 4
         o[t, :, c] = torch.stack([lo.to(torch.float32), hi.to(torch.float32)], dim=1)
     return o
+
+
+@helion.kernel()
+def merged(x, y):
+    m, n = x.size()
+    bm = hl.register_block_size(m)
+    o = torch.empty([m * 2, n], dtype=x.dtype)
+    s = torch.zeros([m], dtype=torch.float32)
+    for t in hl.tile(m, block_size=bm):
+        for u in hl.tile(n):
+            a, b = x[t, u], y[t, u]
+            o[t.begin * 2 : t.begin * 2 + bm * 2, u] = torch.stack([a, b], 1).reshape(bm * 2, u)
+        s[t.id] = x[t, :].reshape(-1).sum(0)
+    return o, s.sum()
+
+
+@helion.kernel()
+def parted(x):
+    m, n = x.size()
+    bm = hl.register_block_size(m // 2)
+    o = torch.empty([m // 2, n], dtype=x.dtype)
+    for t, u in hl.tile([m // 2, n], block_size=[bm, None]):
+        pairs = x[t.begin * 2 : t.begin * 2 + bm * 2, u].reshape(t, 2, u)
+        o[t, u] = pairs.amax(1)
+    return o
