@@ -1,6 +1,7 @@
 #include "driver/arguments.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -79,6 +80,13 @@ std::optional<std::vector<std::string_view>> split(std::string_view text) {
   return parts;
 }
 
+bool is_name(std::string_view text) {
+  auto is_letter = [](char c) { return std::isalpha(static_cast<u8>(c)) || c == '_'; };
+  return !text.empty() && is_letter(text[0]) && std::ranges::all_of(text, [&](char c) {
+    return is_letter(c) || std::isdigit(static_cast<u8>(c));
+  });
+}
+
 // The integers of a bracketed list that `text` starts with, which is taken off.
 std::optional<std::vector<i64>> take_integers(std::string_view& text, char open, char close) {
   std::size_t end = text.find(close);
@@ -97,10 +105,27 @@ std::optional<std::vector<i64>> take_integers(std::string_view& text, char open,
 
 class SpecParser {
  public:
-  SpecParser(std::string name, std::string_view spec, i64 seed, diag::Diags& diags)
-      : name_(std::move(name)), spec_(trim(spec)), seed_(seed), diags_(diags) {}
+  SpecParser(std::string name, std::string_view spec, i64 seed, diag::Diags& diags,
+             SizeNames* names)
+      : name_(std::move(name)),
+        spec_(trim(spec)),
+        plain_(spec_),
+        seed_(seed),
+        diags_(diags),
+        names_(names) {}
 
   Expected<Argument> parse() {
+    auto argument = parse_spec();
+    if (!argument) return argument;
+    argument->text = plain_;
+    if (std::ranges::any_of(size_names_, [](const std::string& s) { return !s.empty(); })) {
+      argument->size_names = size_names_;
+    }
+    return argument;
+  }
+
+ private:
+  Expected<Argument> parse_spec() {
     if (spec_.empty()) return error("is empty");
     if (spec_ == "none" || spec_ == "None") return Argument();
     if (auto scalar = read_scalar(spec_)) return scalar_argument(*scalar);
@@ -121,7 +146,6 @@ class SpecParser {
     return error("is no tensor, number, string, list or lambda");
   }
 
- private:
   std::unexpected<Error> error(std::string_view message) const {
     return fail("bad-argument", fmt::format("--arg {}: `{}` {}", name_, spec_, message),
                 "tensors are written like randn[1024,512]:bf16, randint[8]=0:10, full[4]=1.5, "
@@ -149,18 +173,22 @@ class SpecParser {
     return argument;
   }
 
-  Expected<Argument> sequence() const {
+  Expected<Argument> sequence() {
     char close = spec_[0] == '[' ? ']' : ')';
     if (spec_.back() != close) return error(fmt::format("does not end in `{}`", close));
     auto parts = split(spec_.substr(1, spec_.size() - 2));
     if (!parts) return error("has brackets or quotes that do not match");
     Argument list;
     list.spec.kind = close == ']' ? ArgSpec::Kind::List : ArgSpec::Kind::Tuple;
+    plain_ = spec_[0];
     for (std::size_t i = 0; i < parts->size(); ++i) {
-      auto item = SpecParser(fmt::format("{}[{}]", name_, i), (*parts)[i], seed_, diags_).parse();
+      auto item =
+          SpecParser(fmt::format("{}[{}]", name_, i), (*parts)[i], seed_, diags_, names_).parse();
       if (!item) return item;
+      plain_ += (i == 0 ? "" : ", ") + item->text;
       list.items.push_back(std::move(*item));
     }
+    plain_ += close;
     return list;
   }
 
@@ -205,8 +233,8 @@ class SpecParser {
 
   Expected<Argument> made(std::string_view maker) {
     rest_ = spec_.substr(maker.size());
-    auto sizes = take_integers(rest_, '[', ']');
-    if (!sizes) return error("needs sizes like [1024,512]");
+    auto sizes = take_sizes();
+    if (!sizes) return std::unexpected(sizes.error());
     if (static_cast<i64>(sizes->size()) > kMaxRank) return error("has too many dimensions");
     std::string_view value;
     if (maker == "randint" || maker == "full") {
@@ -217,7 +245,68 @@ class SpecParser {
       value = rest_.substr(1, end - 1);
       rest_.remove_prefix(end);
     }
-    return make(maker, std::move(*sizes), value);
+    auto numbers = with_numbers(value);
+    if (!numbers) return std::unexpected(numbers.error());
+    plain_ = fmt::format("{}[{}]{}{}{}", maker, fmt::join(*sizes, ","), value.empty() ? "" : "=",
+                         *numbers, rest_);
+    return make(maker, std::move(*sizes), *numbers);
+  }
+
+  // The value that a name stands for.
+  Expected<i64> value_of(std::string_view text) const {
+    if (names_ == nullptr) return error("needs sizes like [1024,512]");
+    const std::string name(text);
+    names_->used.insert(name);
+    auto found = names_->values.find(name);
+    if (found != names_->values.end()) return found->second;
+    return fail("missing-size",
+                fmt::format("--arg {}: `{}` in `{}` has no value", name_, name, spec_),
+                fmt::format("give it one: --shape {}=1024", name));
+  }
+
+  // `[1024,n]` at the begin of what is left.
+  Expected<std::vector<i64>> take_sizes() {
+    const std::size_t end = rest_.find(']');
+    auto parts = end == std::string_view::npos ? std::nullopt : split(rest_.substr(1, end - 1));
+    if (!parts) return error("needs sizes like [1024,512]");
+    std::vector<i64> sizes;
+    for (std::string_view part : *parts) {
+      auto number = read_integer(part);
+      if (!number && !is_name(part)) return error("needs sizes like [1024,512]");
+      if (!number) {
+        auto value = value_of(part);
+        if (!value) return std::unexpected(value.error());
+        number = *value;
+      }
+      size_names_.emplace_back(is_name(part) ? part : "");
+      sizes.push_back(*number);
+    }
+    rest_.remove_prefix(end + 1);
+    return sizes;
+  }
+
+  // `0:n` with numbers for names that have values.
+  Expected<std::string> with_numbers(std::string_view value) const {
+    std::string text;
+    while (!value.empty()) {
+      const std::size_t end = std::min(value.find(':'), value.size());
+      const std::string_view part = trim(value.substr(0, end));
+      const bool is_named =
+          is_name(part) && names_ != nullptr && names_->values.contains(std::string(part));
+      if (is_named) {
+        auto number = value_of(part);
+        if (!number) return std::unexpected(number.error());
+        text += std::to_string(*number);
+      } else {
+        text += part;
+      }
+      value.remove_prefix(end);
+      if (!value.empty()) {
+        text += ':';
+        value.remove_prefix(1);
+      }
+    }
+    return text;
   }
 
   // End of `=VALUE`, which may hold `colons` colons of its own.
@@ -282,6 +371,7 @@ class SpecParser {
         if (tensor.rank() < 2) return error("has fewer than two dimensions to exchange");
         std::swap(tensor.sizes.end()[-1], tensor.sizes.end()[-2]);
         std::swap(tensor.strides.end()[-1], tensor.strides.end()[-2]);
+        if (!size_names_.empty()) std::swap(size_names_.end()[-1], size_names_.end()[-2]);
         rest_.remove_prefix(4);
       } else if (rest_.starts_with(".strided(")) {
         rest_.remove_prefix(8);
@@ -325,8 +415,11 @@ class SpecParser {
 
   std::string name_;
   std::string_view spec_, rest_;
+  std::string plain_;  // spec_ with numbers for names
+  std::vector<std::string> size_names_;
   i64 seed_;
   diag::Diags& diags_;
+  SizeNames* names_;
 };
 
 ArgSpec spec_of(const Argument& argument) {
@@ -380,10 +473,8 @@ Argument scalar_argument(SymValue value) {
 }
 
 Expected<Argument> parse_argument(const std::string& name, const std::string& spec, i64 seed,
-                                  diag::Diags& diags) {
-  auto argument = SpecParser(name, spec, seed, diags).parse();
-  if (argument) argument->text = spec;
-  return argument;
+                                  diag::Diags& diags, SizeNames* names) {
+  return SpecParser(name, spec, seed, diags, names).parse();
 }
 
 std::map<std::string, ArgSpec> specs_of(const Arguments& arguments) {

@@ -4,11 +4,13 @@
 //   @x.npy   @x.npy:bf16   3   -1.5   true   none   "text"   torch.float16   [1, 2]   (1, 2)
 //   lambda acc, tile: torch.relu(acc)
 //
+// Sizes, and the numbers after `=`, may be names that the caller gives values: randn[m,n].
 // Tensors may end in `.t()` (last two dimensions exchanged) or `.strided(4096, 2)`.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,17 +27,25 @@ struct Argument {
   runtime::Tensor tensor;            // Tensor
   std::vector<Argument> items;       // List, Tuple
   std::shared_ptr<syntax::Ast> ast;  // Lambda; spec.ast points to it
-  std::string text;                  // the SPEC that it was made from; "": none was
+  std::string text;  // the SPEC that it was made from, with names replaced; "": none was
+  std::vector<std::string> size_names;  // Tensor: of dimensions whose size is a name; else ""
 };
 using Arguments = std::map<std::string, Argument>;
+
+// Values of the names in SPECs, and which of them were used.
+struct SizeNames {
+  std::map<std::string, i64> values;
+  std::set<std::string> used;
+};
 
 Argument tensor_argument(runtime::Tensor tensor);
 Argument scalar_argument(SymValue value);
 
 // Parses SPEC. `seed` fixes random contents; different names get different ones. Fails with
-// `bad-argument` (text that is no SPEC) and the codes of files and tensors.
+// `bad-argument` (text that is no SPEC), `missing-size` (a name without a value) and the codes of
+// files and tensors.
 Expected<Argument> parse_argument(const std::string& name, const std::string& spec, i64 seed,
-                                  diag::Diags& diags);
+                                  diag::Diags& diags, SizeNames* names = nullptr);
 
 std::map<std::string, check::ArgSpec> specs_of(const Arguments& arguments);
 

@@ -144,5 +144,32 @@ TEST_F(ArgumentsTest, ClonesKeepSharing) {
   EXPECT_EQ(get_real(arguments["a"].tensor, 0), 0);
 }
 
+TEST_F(ArgumentsTest, NamesStandForSizes) {
+  SizeNames names{.values = {{"m", 2}, {"n_1", 3}, {"unused", 9}}};
+  auto parse_named = [&](const std::string& spec) {
+    return *parse_argument("x", spec, 0, diags_, &names);
+  };
+  Argument x = parse_named("randn[m, 4,n_1]:bf16.t()");
+  EXPECT_THAT(x.tensor.sizes, ElementsAre(2, 3, 4));
+  EXPECT_THAT(x.size_names, ElementsAre("m", "n_1", ""));
+  EXPECT_EQ(x.text, "randn[2,4,3]:bf16.t()");
+  EXPECT_THAT(names.used, ElementsAre("m", "n_1"));
+  Argument index = parse_named("randint[m]=0:n_1:i32");
+  EXPECT_EQ(index.text, "randint[2]=0:3:i32");
+  EXPECT_EQ(index.tensor.dtype, Dtype::I32);
+  EXPECT_EQ(parse_named("full[1]=m").text, "full[1]=2");
+  EXPECT_EQ(parse_named("[randn[m], 3]").text, "[randn[2], 3]");
+  EXPECT_EQ(parse_named("m").spec.kind, ArgSpec::Kind::String);  // only sizes have names
+}
+
+TEST_F(ArgumentsTest, NamesNeedValues) {
+  SizeNames names{.values = {{"m", 2}}};
+  auto argument = parse_argument("x", "randn[m,k]", 0, diags_, &names);
+  ASSERT_FALSE(argument);
+  EXPECT_EQ(argument.error().code, "missing-size");
+  EXPECT_EQ(argument.error().message, "--arg x: `k` in `randn[m,k]` has no value");
+  EXPECT_EQ(code_of("randn[m]"), "bad-argument");  // where no names can be given
+}
+
 }  // namespace
 }  // namespace peri::driver

@@ -138,8 +138,9 @@ Expected<void> choose_config(Compilation& c) {
   c.config_origin = "given";
   if (!given) {
     if (auto tuned = find_tuned(c)) {
-      c.config = std::move(*tuned);
+      c.config = tuned->configs[tuned->row];
       c.config_origin = "tuned";
+      c.dispatch = std::move(*tuned);
       return {};
     }
     if (!c.decl->configs.empty()) {

@@ -26,6 +26,7 @@
 #include "runtime/executor.h"
 #include "space/space.h"
 #include "syntax/ast.h"
+#include "tune/shape_table.h"
 
 namespace peri::driver {
 
@@ -50,6 +51,15 @@ struct Request {
   std::function<void(const Error&)> warn;  // about the cache
 };
 
+// The tuned configs that calls choose from. With static shapes there is one; with dynamic ones, one
+// for each shape that was tuned for, and a call gets that of the nearest.
+struct Dispatch {
+  tune::Sizes places;  // where a call has the sizes that count, with those of the row used
+  tune::ShapeTable table;
+  std::vector<space::Config> configs;  // by row; legal for the compilation
+  i64 row = 0;                         // of the request's arguments
+};
+
 struct PhaseReport {
   std::string_view phase;
   double seconds = 0;
@@ -71,7 +81,8 @@ struct Compilation {
   space::ConfigSpace space;
   space::Config default_config;
   space::Config config;
-  std::string config_origin;  // "tuned", "given", "decorator", "default"
+  std::string config_origin;         // "tuned", "given", "decorator", "default"
+  std::optional<Dispatch> dispatch;  // if tuned
   backends::Compiled code;
   std::shared_ptr<const runtime::Executable> executable;
   std::vector<PhaseReport> reports;

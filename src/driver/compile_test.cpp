@@ -10,6 +10,7 @@
 #include <set>
 
 #include "driver/arguments.h"
+#include "driver/subject.h"
 #include "driver/tune.h"
 #include "driver/tuned_store.h"
 
@@ -61,6 +62,17 @@ class CompileTest : public testing::Test {
   Arguments arguments_;
   Compilation c_{diags_};
 };
+
+// Keeps `config` as the tuned one of a compilation whose space is known.
+void put(const Compilation& c, const space::Config& config) {
+  tune::Record record;
+  static_cast<tune::Subject&>(record) = subject_of(c);
+  record.started = "2026-11-25T06:01:25Z";
+  record.trials.resize(1);
+  record.trials[0].config = config;
+  record.trials[0].seconds = record.trials[0].low = record.trials[0].high = 1;
+  ASSERT_TRUE(TunedStore(c.request).put(record));
+}
 
 TEST_F(CompileTest, PhasesRunOnceInOrder) {
   std::vector<std::string_view> listed, ran;
@@ -149,8 +161,7 @@ TEST_F(CompileTest, TunedConfigsBelongToTheirArguments) {
 
 TEST_F(CompileTest, ATunedConfigThatDoesNotFitIsNoConfig) {
   ASSERT_TRUE(compile(c_, "space"));
-  ASSERT_TRUE(TunedStore(c_.request)
-                  .put(c_, space::Config::parse(R"({"block_sizes": [1, 2, 3]})"), 1));
+  put(c_, space::Config::parse(R"({"block_sizes": [1, 2, 3]})"));
   ASSERT_TRUE(compile(c_));
   EXPECT_EQ(c_.config_origin, "default");
   EXPECT_FALSE(diags_.has_errors());
@@ -176,7 +187,7 @@ TEST_F(CompileTest, UntunedRunsAreCountedToldOnceAndRefusedOnDemand) {
   EXPECT_EQ(done.error().code, "not-tuned");
   EXPECT_EQ(done.error().hint, "tune it: peri tune k.py:double --arg 'x=randn[100]:f32'");
 
-  ASSERT_TRUE(TunedStore(strict.request).put(strict, strict.default_config, 1));
+  put(strict, strict.default_config);
   Compilation other(diags_);
   set_up(other, "double");
   other.request.args["x"].sizes = {200};

@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/hash.h"
 #include "driver/tune.h"
+#include "driver/tuned_choice.h"
 #include "driver/tuned_store.h"
 #include "space/config.h"
 
@@ -102,6 +103,26 @@ driver::Argument argument_of(const Arg& arg) {
   return argument;
 }
 
+constexpr std::size_t kMaxPlaces = 256;  // as many as entries may have
+
+// Code by row of a dispatch table, made when a call first needs it.
+struct ShapeRows {
+  explicit ShapeRows(const tune::ShapeTable& t)
+      : table(t), executables(static_cast<std::size_t>(t.row_count())) {}
+
+  i64 row_of(std::span<const Leaf> leaves) const {
+    std::array<i64, kMaxPlaces> sizes;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      sizes[i] = leaves[places[i].first].tensor->sizes[places[i].second];
+    }
+    return table.nearest({sizes.data(), places.size()});
+  }
+
+  tune::ShapeTable table;
+  std::vector<std::pair<i64, i64>> places;  // leaf and dimension of each size
+  std::vector<std::atomic<const runtime::Executable*>> executables;
+};
+
 // A kernel compiled for one kind of arguments.
 struct Specialisation {
   explicit Specialisation(diag::Sources& sources) : diags(sources), compilation(diags) {}
@@ -112,11 +133,65 @@ struct Specialisation {
   std::atomic<const runtime::Executable*> executable = nullptr;
   std::vector<std::shared_ptr<const runtime::Executable>> kept;  // calls may still run them
 
+  std::atomic<const ShapeRows*> shapes = nullptr;  // null: one config for all sizes
+  std::vector<std::unique_ptr<ShapeRows>> kept_shapes;
+
   void use(std::shared_ptr<const runtime::Executable> next) {
     kept.push_back(next);
     executable.store(kept.back().get(), std::memory_order_release);
   }
+
+  // From now on calls choose by their sizes, as the compilation says.
+  void use_dispatch();
+  // The code for a call; null where its row has none yet.
+  const runtime::Executable* find(std::span<const Leaf> leaves) const;
+  // The same, made if need be.
+  Expected<const runtime::Executable*> find_or_generate(std::span<const Leaf> leaves);
+  // The config of a call.
+  const space::Config& config_of(std::span<const Leaf> leaves) const;
 };
+
+void Specialisation::use_dispatch() {
+  const std::optional<driver::Dispatch>& dispatch = compilation.dispatch;
+  if (!dispatch || dispatch->table.row_count() < 2) {
+    shapes.store(nullptr, std::memory_order_release);
+    return;
+  }
+  auto made = std::make_unique<ShapeRows>(dispatch->table);
+  const std::vector<std::string>& names = compilation.lowered->host.leaf_names;
+  for (const tune::NamedSize& place : dispatch->places) {
+    auto leaf = std::ranges::find(names, place.argument);
+    BUG_IF(leaf == names.end(), "size `{}` is of no leaf", place.name);
+    made->places.emplace_back(leaf - names.begin(), place.dimension);
+  }
+  made->executables[dispatch->row].store(executable.load(std::memory_order_acquire));
+  shapes.store(made.get(), std::memory_order_release);
+  kept_shapes.push_back(std::move(made));
+}
+
+const runtime::Executable* Specialisation::find(std::span<const Leaf> leaves) const {
+  const ShapeRows* rows = shapes.load(std::memory_order_acquire);
+  if (rows == nullptr) return executable.load(std::memory_order_acquire);
+  return rows->executables[rows->row_of(leaves)].load(std::memory_order_acquire);
+}
+
+const space::Config& Specialisation::config_of(std::span<const Leaf> leaves) const {
+  const ShapeRows* rows = shapes.load(std::memory_order_acquire);
+  const bool is_row = rows != nullptr && rows->row_of(leaves) != compilation.dispatch->row;
+  return is_row ? compilation.dispatch->configs[rows->row_of(leaves)] : compilation.config;
+}
+
+Expected<const runtime::Executable*> Specialisation::find_or_generate(
+    std::span<const Leaf> leaves) {
+  if (const auto* found = find(leaves)) return found;
+  const i64 row = shapes.load(std::memory_order_acquire)->row_of(leaves);
+  const space::Config& config = compilation.dispatch->configs[row];
+  auto code = driver::generate(compilation, config);
+  if (!code) return std::unexpected(code.error());
+  kept.push_back(driver::load(compilation, config, std::move(code->artifact)));
+  kept_shapes.back()->executables[row].store(kept.back().get(), std::memory_order_release);
+  return kept.back().get();
+}
 
 // Calls seen so far. Immutable: a new entry makes a new table, so that look-ups need no lock.
 struct Table {
@@ -272,6 +347,7 @@ Expected<std::unique_ptr<Specialisation>> Kernel::Impl::compile(
     made->leaf_args.push_back(param - decl->params.begin());
   }
   made->use(made->compilation.executable);
+  made->use_dispatch();
   return made;
 }
 
@@ -371,9 +447,15 @@ Expected<Result> Kernel::call(std::span<const Arg> args) const {
   if (!specialisation) return std::unexpected(specialisation.error());
   std::array<Leaf, kMaxLeaves> leaves;
   bind_leaves(**specialisation, args, leaves.data());
-  const auto* executable = (*specialisation)->executable.load(std::memory_order_acquire);
-  return executable->call({leaves.data(), (*specialisation)->leaf_args.size()},
-                          impl_->request.settings.threads);
+  const std::span<const Leaf> bound(leaves.data(), (*specialisation)->leaf_args.size());
+  const auto* executable = (*specialisation)->find(bound);
+  if (executable == nullptr) {
+    std::lock_guard lock(impl_->mutex);
+    auto made = (*specialisation)->find_or_generate(bound);
+    if (!made) return std::unexpected(made.error());
+    executable = *made;
+  }
+  return executable->call(bound, impl_->request.settings.threads);
 }
 
 Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
@@ -394,6 +476,8 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
   auto code = driver::generate(c, c.config);
   if (!code) return std::unexpected(code.error());
   (*found)->use(driver::load(c, c.config, std::move(code->artifact)));
+  c.dispatch = driver::find_tuned(c);
+  (*found)->use_dispatch();
   if (draft) {
     std::string name = check::specialization_key(impl_->module->ast, *impl_->decl, c.request.args);
     impl_->specialisations.emplace(name, std::move(draft));
@@ -405,7 +489,10 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
 Expected<std::string> Kernel::config(std::span<const Arg> args) const {
   auto specialisation = impl_->find(args);
   if (!specialisation) return std::unexpected(specialisation.error());
-  return space::print_config((*specialisation)->compilation.config);
+  std::array<Leaf, kMaxLeaves> leaves;
+  bind_leaves(**specialisation, args, leaves.data());
+  std::lock_guard lock(impl_->mutex);
+  return space::print_config((*specialisation)->config_of(leaves));
 }
 
 TunedLookups tuned_lookups() {

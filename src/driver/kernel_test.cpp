@@ -100,6 +100,41 @@ TEST(Kernel, RunsOnlyTunedConfigsOnDemand) {
   std::filesystem::remove_all(folder);
 }
 
+// A kernel with dynamic shapes uses the config of the nearest sizes that it was tuned for.
+TEST(Kernel, ChoosesAmongTunedShapes) {
+  std::string folder = testing::TempDir() + fmt::format("peri-kernel-shapes-{}", getpid());
+  KernelOptions options;
+  options.cache_dir = folder;
+  std::vector<std::string> told;
+  options.warn = [&](const Error& error) { told.push_back(error.code); };
+  const Tensor small = randn(Dtype::F32, {8, 64}, 1), large = randn(Dtype::F32, {2048, 256}, 1);
+  Kernel tuner = *Kernel::from_text(kText, "scale", options);
+  std::string configs[2];
+  for (const Tensor* x : {&small, &large}) {
+    std::array<Arg, 2> args{Arg(*x), Arg(2.0)};
+    auto tuned = tuner.tune(args, 0.4);
+    ASSERT_TRUE(tuned) << tuned.error().message;
+    configs[x == &large] = tuned->config;
+  }
+  told.clear();
+  options.require_tuned = true;
+  for (bool large_first : {false, true}) {
+    Kernel user = *Kernel::from_text(kText, "scale", options);
+    for (i64 turn : {0, 1, 2}) {
+      const bool is_large = (turn % 2 == 0) == large_first;
+      const Tensor x =
+          randn(Dtype::F32, is_large ? std::vector<i64>{1500, 200} : std::vector<i64>{9, 50}, 2);
+      std::array<Arg, 2> args{Arg(x), Arg(3.0)};
+      auto y = user.call(args);
+      ASSERT_TRUE(y) << y.error().message;
+      EXPECT_FLOAT_EQ(get_real(y->tensor, x.numel() - 1), 3 * get_real(x, x.numel() - 1));
+      EXPECT_EQ(*user.config(args), configs[is_large]);
+    }
+  }
+  EXPECT_TRUE(told.empty());
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Kernel, ScalarsAreCallTimeValues) {
   Kernel scale = load("scale");
   auto a = scale(arange(Dtype::F32, 3), 2.0);

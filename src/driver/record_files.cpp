@@ -58,7 +58,8 @@ Expected<void> add_file(const std::string& path, std::vector<Record>& records) {
   return {};
 }
 
-// `given` with the nearest legal value where this space has other limits.
+}  // namespace
+
 std::optional<space::Config> fitted(const space::Config& given, const Compilation& c) {
   space::Config config = c.default_config;
   for (i64 k = 0; k < static_cast<i64>(c.space.knobs().size()); ++k) {
@@ -80,6 +81,8 @@ std::optional<space::Config> fitted(const space::Config& given, const Compilatio
   if (c.space.why_not(config)) return std::nullopt;
   return config;
 }
+
+namespace {
 
 // Gathers seeds in order.
 class Seeds {
@@ -145,10 +148,10 @@ class Collector {
       }
       if (reason.empty()) {
         kept_bytes += located.bytes;
-        kept_.insert("record-" + entry.record);
+        for (const TunedRow* row : entry.rows()) kept_.insert("record-" + row->record);
       } else {
         garbage_.push_back({entry.key, store_.path_of(entry.key), reason, 0});
-        gone_.insert("record-" + entry.record);
+        for (const TunedRow* row : entry.rows()) gone_.insert("record-" + row->record);
       }
     }
   }
@@ -239,7 +242,9 @@ std::vector<space::Config> seeds_from_cache(const Compilation& c, i64 most) {
   std::ranges::stable_sort(entries, {},
                            [&](const auto& located) { return unlikeness(located.entry, here); });
   Seeds seeds(c, most);
-  for (const auto& located : entries) seeds.add(located.entry.config);
+  for (const auto& located : entries) {
+    for (const TunedRow* row : located.entry.rows()) seeds.add(row->config);
+  }
   return seeds.take();
 }
 

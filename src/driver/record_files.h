@@ -16,6 +16,10 @@ std::string print_records(std::span<const tune::Record> records);
 // content.
 Expected<std::vector<tune::Record>> read_records(const std::string& path);
 
+// `given` completed, with the nearest legal value where the space of `c` has other limits; none if
+// that is not legal as a whole.
+std::optional<space::Config> fitted(const space::Config& given, const Compilation& c);
+
 // Configs to start a search from: of records whose knobs are the same (another shape, machine or
 // version), the most alike first; of each the winner, then its other finalists. Completed and legal
 // for `c`, none twice, at most `most`.

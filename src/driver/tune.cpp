@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "driver/quarantine.h"
 #include "driver/record_files.h"
+#include "driver/shapes.h"
 #include "driver/subject.h"
 #include "driver/workload.h"
 #include "tune/roofline.h"
@@ -58,7 +59,7 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const Tune
   return tune::make_strategy(settings.strategy, std::move(problem), *chosen);
 }
 
-tune::Record describe(const Compilation& c, const Arguments& arguments) {
+tune::Record describe(const Compilation& c, const Arguments& arguments, double budget) {
   const Settings& settings = c.request.settings;
   tune::Record record;
   static_cast<tune::Subject&>(record) = subject_of(c);
@@ -67,21 +68,11 @@ tune::Record describe(const Compilation& c, const Arguments& arguments) {
   record.effort = settings.effort;
   record.cache_mode = settings.cold ? "cold" : "warm";
   record.seed = settings.seed;
-  record.budget = settings.budget;
+  record.budget = budget;
+  if (!c.decl->static_shapes) record.sizes = sizes_of(arguments);
   record.static_shapes = c.decl->static_shapes;
   record.started = fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)));
   return record;
-}
-
-// Keeps what was learnt for later runs. Troubles with the disk are warnings.
-void keep(const Compilation& c, const tune::Record& record) {
-  TunedStore store(c.request);
-  (void)store.put(record);
-  Quarantine quarantine(store, record.key);
-  for (const tune::Trial& trial : record.trials) {
-    bool is_harmful = trial.status == tune::Status::Crashed || trial.status == tune::Status::Hung;
-    if (is_harmful) (void)quarantine.add(trial.config, trial.status, trial.reason);
-  }
 }
 
 // Memory that a candidate may need besides what is there: copies, results and a working set.
@@ -91,9 +82,10 @@ i64 worker_bytes(const Arguments& arguments) {
   return bytes;
 }
 
-tune::SessionOptions session_options(const Compilation& c, const TuneOptions& options) {
+tune::SessionOptions session_options(const Compilation& c, const TuneOptions& options,
+                                     double budget) {
   tune::SessionOptions session;
-  session.budget = c.request.settings.budget;
+  session.budget = budget;
   session.cold = c.request.settings.cold;
   session.clock = options.clock;
   session.is_interrupted = options.is_interrupted;
@@ -128,43 +120,90 @@ std::string Outlook::text() const {
       tune::print_seconds(seconds), 100 * (seconds / best_seconds - 1), configs);
 }
 
-Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
-                                   const TuneOptions& options) {
-  if (auto done = compile(c, "space"); !done) return std::unexpected(done.error());
+void keep_result(const Compilation& c, const tune::Record& record) {
+  TunedStore store(c.request);
+  auto kept = store.put(record);  // troubles with the disk are warnings
+  Quarantine quarantine(store, record.key);
+  for (const tune::Trial& trial : record.trials) {
+    bool is_harmful = trial.status == tune::Status::Crashed || trial.status == tune::Status::Hung;
+    if (is_harmful) (void)quarantine.add(trial.config, trial.status, trial.reason);
+  }
+  if (!kept || !*kept || !c.request.warn) return;
+  c.request.warn({"better-entry",
+                  fmt::format("the cache keeps an earlier config of `{}`: {} a call, this one {}",
+                              record.kernel, tune::print_seconds((*kept)->seconds),
+                              tune::print_seconds(tune::seconds_of(record, record.winner))),
+                  fmt::format("calls go on using {}", space::print_config((*kept)->config))});
+}
+
+namespace {
+
+Expected<void> prepare(Compilation& c) {
+  if (auto done = compile(c, "space"); !done) return done;
   c.config = c.default_config;
-  if (!c.backend->can_run_here()) {
-    return fail("cannot-run-here", fmt::format("this machine cannot run code for {}",
-                                               c.backend->capabilities().target));
-  }
-  auto strategy = strategy_of(c, options);
-  if (!strategy) return std::unexpected(strategy.error());
-  tune::SessionOptions session = session_options(c, options);
-  if (options.log) {
-    options.log(fmt::format("[0s] Autotune random seed: {}", c.request.settings.seed));
-    options.log(fmt::format("[0s] Starting {} with {} on {} knobs, {:.2g} configs, budget {:.0f}s",
-                            (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
-                            c.space.size(), session.budget));
-  }
+  if (c.backend->can_run_here()) return {};
+  return fail("cannot-run-here",
+              fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
+}
+
+// Runs a strategy on candidates in a worker process.
+Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
+                                   const Arguments& arguments, const TuneOptions& options,
+                                   tune::SessionOptions session) {
   double started = session.clock();
   double reference = kReferenceSeconds;
   if (session.budget > 0) reference = std::min(reference, kReferenceShare * session.budget);
-  tune::Record described = describe(c, arguments);
+  tune::Record described = describe(c, arguments, session.budget);
   described.roofline = tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads,
                                          c.request.settings.cold);
   KernelWorkload workload(c, arguments, c.default_config, reference);
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
-  i64 threads = ThreadPool::available_cpus();
   auto bench = tune::isolated_bench(
-      workload, threads, session.clock,
+      workload, ThreadPool::available_cpus(), session.clock,
       {.memory_bytes = worker_bytes(arguments), .is_interrupted = options.is_interrupted});
-  auto record = tune::tune(**strategy, c.default_config, *bench, session, std::move(described));
+  auto record = tune::tune(strategy, c.default_config, *bench, session, std::move(described));
+  if (record) record->elapsed = session.clock() - started;
+  return record;
+}
+
+}  // namespace
+
+Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments,
+                                      const TuneOptions& options, double budget) {
+  if (auto done = prepare(c); !done) return std::unexpected(done.error());
+  auto strategy = strategy_of(c, options);
+  if (!strategy) return std::unexpected(strategy.error());
+  tune::SessionOptions session = session_options(c, options, budget);
+  if (options.log) {
+    options.log(fmt::format("[0s] Autotune random seed: {}", c.request.settings.seed));
+    options.log(fmt::format("[0s] Starting {} with {} on {} knobs, {:.2g} configs, budget {:.0f}s",
+                            (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
+                            c.space.size(), session.budget));
+  }
+  return run_session(**strategy, c, arguments, options, std::move(session));
+}
+
+Expected<tune::Record> compare_configs(Compilation& c, const Arguments& arguments,
+                                       const std::vector<space::Config>& configs,
+                                       const TuneOptions& options, double seconds) {
+  if (auto done = prepare(c); !done) return std::unexpected(done.error());
+  auto strategy = tune::finite_search(configs);
+  tune::SessionOptions session = session_options(c, options, seconds);
+  session.finalists = static_cast<i64>(configs.size());
+  session.on_trial = {};
+  session.log = {};
+  return run_session(*strategy, c, arguments, options, std::move(session));
+}
+
+Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
+                                   const TuneOptions& options) {
+  auto record = search_configs(c, arguments, options, c.request.settings.budget);
   if (!record) return record;
-  record->elapsed = session.clock() - started;
   c.config = record->trials[record->winner].config;
   c.config_origin = "tuned";
-  keep(c, *record);
+  keep_result(c, *record);
   return record;
 }
 

@@ -32,4 +32,16 @@ Outlook outlook_of_default(const Compilation& c);
 Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
                                    const TuneOptions& options);
 
+// A part of that: the search alone, with `budget` seconds (0: until no gain is expected).
+Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments,
+                                      const TuneOptions& options, double budget);
+// A further round: the default and `configs` are timed in turns, for about `seconds`. Trial i + 1
+// is of configs[i].
+Expected<tune::Record> compare_configs(Compilation& c, const Arguments& arguments,
+                                       const std::vector<space::Config>& configs,
+                                       const TuneOptions& options, double seconds);
+// And the end: what was learnt goes to the cache. Warns with `better-entry` if it keeps another
+// config.
+void keep_result(const Compilation& c, const tune::Record& record);
+
 }  // namespace peri::driver

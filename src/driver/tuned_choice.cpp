@@ -8,6 +8,9 @@
 #include <set>
 #include <tuple>
 
+#include "driver/record_files.h"
+#include "driver/shapes.h"
+
 namespace peri::driver {
 
 namespace {
@@ -29,19 +32,53 @@ Error not_tuned(const Compilation& c) {
   return {"not-tuned", message, fmt::format("tune it: {}", tune_command(c.request, here.kernel))};
 }
 
+void warn_bad_entry(const Compilation& c, const std::string& what) {
+  if (!c.request.warn) return;
+  c.request.warn({"bad-entry", fmt::format("the tuned config of `{}` {}", c.decl->name, what),
+                  "it is not used; tuning again replaces it"});
+}
+
+// The row's config. The sizes at hand can set other limits than the row's own did; then the nearest
+// legal one. `why`: why there is none.
+std::optional<space::Config> legal_here(const TunedRow& row, const Compilation& c,
+                                        std::string& why) {
+  diag::Diags quiet(c.diags.sources());
+  auto config = c.space.validate(row.config, c.default_config, quiet);
+  if (!config && !row.sizes.empty()) config = fitted(row.config, c);
+  if (!config && !quiet.all().empty()) why = ": " + quiet.all()[0].message;
+  return config;
+}
+
 }  // namespace
 
-std::optional<space::Config> find_tuned(const Compilation& c) {
+std::optional<Dispatch> find_tuned(const Compilation& c) {
   auto entry = TunedStore(c.request).find(c.tuned_key);
   if (!entry) return std::nullopt;
-  diag::Diags quiet(c.diags.sources());
-  auto config = c.space.validate(entry->config, c.default_config, quiet);
-  if (config || !c.request.warn) return config;
-  std::string why = quiet.all().empty() ? "" : ": " + quiet.all()[0].message;
-  c.request.warn({"bad-entry",
-                  fmt::format("the tuned config of `{}` is not legal{}", c.decl->name, why),
-                  "it is not used; tuning again replaces it"});
-  return std::nullopt;
+  const auto here = sizes_at(c.request.args, entry->sizes);
+  if (!here) {
+    warn_bad_entry(
+        c, fmt::format("has sizes that no argument has: {}", tune::print_sizes(entry->sizes)));
+    return std::nullopt;
+  }
+  Dispatch dispatch;
+  std::vector<tune::Sizes> sizes;
+  std::vector<std::vector<i64>> rows;
+  for (const TunedRow* row : entry->rows()) {
+    std::string why;
+    auto config = legal_here(*row, c, why);
+    if (!config) {
+      warn_bad_entry(c, "is not legal" + why);
+      continue;
+    }
+    sizes.push_back(row->sizes);
+    rows.push_back(tune::values_of(row->sizes));
+    dispatch.configs.push_back(*std::move(config));
+  }
+  if (rows.empty()) return std::nullopt;
+  dispatch.table = tune::ShapeTable(rows);
+  dispatch.row = dispatch.table.nearest(*here);
+  dispatch.places = sizes[dispatch.row];
+  return dispatch;
 }
 
 std::optional<TunedStore::Located> nearest_entry(const tune::Subject& subject,

@@ -9,9 +9,9 @@
 
 namespace peri::driver {
 
-// The tuned config of a compilation whose space is known. One that is not legal there is none, with
-// the warning `bad-entry`.
-std::optional<space::Config> find_tuned(const Compilation& c);
+// The tuned configs of a compilation whose space is known. One that is not legal there is none,
+// with the warning `bad-entry`; so is the row of another shape, unless a similar config is legal.
+std::optional<Dispatch> find_tuned(const Compilation& c);
 
 // The entry of the same kernel name that is most like `subject`: the same text before another,
 // then machine, compiler, arguments and their sizes.

@@ -1,11 +1,10 @@
 #include "driver/tuned_store.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
-#include <ctime>
+#include <set>
 #include <tuple>
 
 #include "base/hash.h"
@@ -20,12 +19,12 @@ using tune::Record;
 namespace {
 
 constexpr double kLeastNoise = 0.03;  // between runs, relative
-constexpr i64 kMostEntryBytes = 1 << 24;
+constexpr i64 kMostEntryBytes = 1 << 24, kMostRows = 1024;
 constexpr Layer kLayers[] = {Layer::User, Layer::Site, Layer::Image};
 
 std::atomic<i64> hits = 0, misses = 0;
 
-bool is_clearly_faster(const TunedEntry& a, const TunedEntry& b) {
+bool is_clearly_faster(const TunedRow& a, const TunedRow& b) {
   return a.high < b.low && a.seconds < b.seconds * (1 - kLeastNoise);
 }
 
@@ -35,25 +34,81 @@ bool has_tried(const Record& record, const space::Config& config) {
   });
 }
 
-std::string utc_now() {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}  // namespace
+
+// Not in the unnamed namespace: reader and writer find these by their arguments' types.
+template <class Io, class R>
+void fields_of_row(Io& io, R& r) {
+  tune::fields_of_sizes(io, r);
+  io("config", r.config, {}, "complete config");
+  io("seconds", r.seconds, {.low = 0}, "of a call");
+  io("low", r.low, {.low = 0}, "lower end of the confidence interval of `seconds`");
+  io("high", r.high, {.low = 0}, "upper end of the confidence interval of `seconds`");
+  io("default_seconds", r.default_seconds, {.low = 0}, "of a call of the default; 0: unknown");
+  io("elapsed", r.elapsed, {.low = 0}, "seconds of the search");
+  io("started", r.started, {.pattern = tune::kTimePattern}, "in UTC");
+  io("record", r.record, {.pattern = "([0-9a-f]{32})?"}, "hash of the record's text, or empty");
+}
+
+template <class Io, tune::Is<TunedRow> R>
+void fields(Io& io, R& r) {
+  fields_of_row(io, r);
+}
+
+template <class Io, tune::Is<TunedEntry> E>
+void fields(Io& io, E& e) {
+  io("schema", e.schema, {.low = tune::kRecordSchema, .high = tune::kRecordSchema},
+     "version of this format");
+  tune::fields_of_subject(io, e);
+  fields_of_row(io, e);
+  io("others", e.others, {.most = kMostRows}, "rows for other sizes");
+}
+
+namespace {
+
+// What types and ranges do not say.
+std::string contradiction(const TunedEntry& entry) {
+  std::set<std::vector<i64>> seen = {tune::values_of(entry.sizes)};
+  for (std::size_t i = 0; i < entry.others.size(); ++i) {
+    const TunedRow& row = entry.others[i];
+    if (!tune::have_same_places(row.sizes, entry.sizes)) {
+      return fmt::format("$.others[{}].sizes: expected those of $.sizes", i);
+    }
+    if (!seen.insert(tune::values_of(row.sizes)).second) {
+      return fmt::format("$.others[{}].sizes: {} stands there twice", i,
+                         tune::print_sizes(row.sizes));
+    }
+  }
+  return "";
+}
+
+// `entry` with what is `there` for other sizes. Where the places of the sizes differ, a call could
+// not tell the rows apart, and the later ones stay alone.
+TunedEntry merged(TunedEntry entry, const TunedEntry& there) {
+  if (!tune::have_same_places(entry.sizes, there.sizes)) return entry;
+  std::vector<TunedRow> rows;
+  for (const TunedRow* row : there.rows()) {
+    if (entry.find(tune::values_of(row->sizes)) == nullptr) rows.push_back(*row);
+  }
+  auto room = static_cast<std::size_t>(kMostRows) - entry.others.size();
+  if (rows.size() > room) rows.resize(room);
+  entry.others.insert(entry.others.end(), rows.begin(), rows.end());
+  return entry;
 }
 
 }  // namespace
 
-// Not in the unnamed namespace: reader and writer find it by its argument's type.
-template <class Io, tune::Is<TunedEntry> E>
-void fields(Io& io, E& e) {
-  io("schema", e.schema, {.low = 1, .high = 1}, "version of this format");
-  tune::fields_of_subject(io, e);
-  io("config", e.config, {}, "complete config");
-  io("seconds", e.seconds, {.low = 0}, "of a call");
-  io("low", e.low, {.low = 0}, "lower end of the confidence interval of `seconds`");
-  io("high", e.high, {.low = 0}, "upper end of the confidence interval of `seconds`");
-  io("default_seconds", e.default_seconds, {.low = 0}, "of a call of the default; 0: unknown");
-  io("elapsed", e.elapsed, {.low = 0}, "seconds of the search");
-  io("started", e.started, {.pattern = tune::kTimePattern}, "in UTC");
-  io("record", e.record, {.pattern = "([0-9a-f]{32})?"}, "hash of the record's text, or empty");
+std::vector<const TunedRow*> TunedEntry::rows() const {
+  std::vector<const TunedRow*> rows = {this};
+  for (const TunedRow& row : others) rows.push_back(&row);
+  return rows;
+}
+
+const TunedRow* TunedEntry::find(const std::vector<i64>& values) const {
+  for (const TunedRow* row : rows()) {
+    if (tune::values_of(row->sizes) == values) return row;
+  }
+  return nullptr;
 }
 
 std::string print_entry(const TunedEntry& entry) {
@@ -63,13 +118,25 @@ std::string print_entry(const TunedEntry& entry) {
 Expected<TunedEntry> parse_entry(std::string_view text) {
   auto json = tune::parse_json(text, "bad-entry", kMostEntryBytes);
   if (!json) return std::unexpected(json.error());
-  return tune::read_fields<TunedEntry>(*json, "bad-entry");
+  if (json->is_object() && json->value("schema", tune::Json()) == tune::Json(1)) {
+    tune::add_missing_sizes(*json);
+    (*json)["others"] = tune::Json::array();
+  }
+  auto entry = tune::read_fields<TunedEntry>(*json, "bad-entry");
+  if (!entry) return entry;
+  std::string fault = contradiction(*entry);
+  if (!fault.empty()) return fail("bad-entry", fault);
+  return entry;
 }
 
 TunedEntry entry_of(const Record& record) {
   TunedEntry entry;
   static_cast<tune::Subject&>(entry) = record;
   const tune::Trial& winner = record.trials.at(record.winner);
+  entry.sizes = record.sizes;
+  entry.best_seconds = record.best_seconds;
+  entry.neighbour = record.neighbour;
+  entry.neighbour_seconds = record.neighbour_seconds;
   entry.config = winner.config;
   entry.seconds = winner.seconds;
   entry.low = winner.low;
@@ -90,7 +157,7 @@ TunedEntry entry_of(const Record& record) {
   return entry;
 }
 
-bool replaces(const TunedEntry& later, const TunedEntry& there, const Record* record) {
+bool replaces(const TunedRow& later, const TunedRow& there, const Record* record) {
   if (record != nullptr && has_tried(*record, there.config)) return true;
   if (is_clearly_faster(later, there)) return true;
   return !is_clearly_faster(there, later) && later.elapsed >= there.elapsed;
@@ -133,49 +200,36 @@ std::optional<TunedEntry> TunedStore::find(const std::string& key) const {
   return std::nullopt;
 }
 
-// Under the key's lock, so that of two results at the same time the better one stays.
-Expected<std::optional<TunedEntry>> TunedStore::put_entry(const TunedEntry& entry,
-                                                          const Record* record) {
-  std::optional<TunedEntry> kept;
-  const std::string text = print_entry(entry);
-  auto done = cache_.update(entry.key,
-                            [&](const std::optional<std::string>&) -> std::optional<std::string> {
-                              kept.reset();
-                              auto there = find(entry.key);
-                              if (there && !replaces(entry, *there, record)) {
-                                kept = std::move(there);
-                                return std::nullopt;
-                              }
-                              return text;
-                            });
-  if (!done) return std::unexpected(done.error());
-  return kept;
-}
-
-Expected<std::optional<TunedEntry>> TunedStore::put(const Record& record) {
+// The entry is written under the key's lock, so that of two results at the same time the better one
+// stays.
+Expected<std::optional<TunedRow>> TunedStore::put(const Record& record) {
   if (off_) return std::nullopt;
   const TunedEntry entry = entry_of(record);
   auto written = cache_.put("record-" + entry.record, print_record(record));
   if (!written) return std::unexpected(written.error());
-  return put_entry(entry, &record);
-}
-
-Expected<void> TunedStore::put(const Compilation& c, const space::Config& config, double seconds) {
-  if (off_) return {};
-  TunedEntry entry;
-  static_cast<tune::Subject&>(entry) = subject_of(c);
-  entry.config = config;
-  entry.seconds = entry.low = entry.high = seconds;
-  entry.started = utc_now();
-  auto done = put_entry(entry, nullptr);
+  std::optional<TunedRow> kept;
+  auto done = cache_.update(
+      entry.key, [&](const std::optional<std::string>&) -> std::optional<std::string> {
+        kept.reset();
+        auto there = find(entry.key);
+        if (!there) return print_entry(entry);
+        const TunedRow* row = tune::have_same_places(entry.sizes, there->sizes)
+                                  ? there->find(tune::values_of(entry.sizes))
+                                  : nullptr;
+        if (row == nullptr || replaces(entry, *row, &record)) {
+          return print_entry(merged(entry, *there));
+        }
+        kept = *row;
+        return std::nullopt;
+      });
   if (!done) return std::unexpected(done.error());
-  return {};
+  return kept;
 }
 
-std::optional<Record> TunedStore::record_of(const TunedEntry& entry) const {
-  if (off_ || entry.record.empty()) return std::nullopt;
-  auto text = cache_.get("record-" + entry.record);
-  if (!text || hash_hex(*text) != entry.record) return std::nullopt;
+std::optional<Record> TunedStore::record_of(const TunedRow& row) const {
+  if (off_ || row.record.empty()) return std::nullopt;
+  auto text = cache_.get("record-" + row.record);
+  if (!text || hash_hex(*text) != row.record) return std::nullopt;
   auto record = tune::parse_record(*text);
   if (record) return *std::move(record);
   warn(record.error());
@@ -193,7 +247,8 @@ std::vector<TunedStore::Located> TunedStore::entries() const {
     if (!item.key.starts_with("tuned-")) continue;
     auto entry = read(item.key, item.layer);
     if (!entry) continue;
-    const i64 bytes = item.bytes + record_bytes[entry->record];
+    i64 bytes = item.bytes;
+    for (const TunedRow* row : entry->rows()) bytes += record_bytes[row->record];
     found.push_back({*std::move(entry), item.layer, bytes, item.modified});
   }
   for (const std::string& path : listing.foreign) {

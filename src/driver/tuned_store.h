@@ -15,27 +15,43 @@
 
 namespace peri::driver {
 
-// What a call needs to know, and what says how good it is.
-struct TunedEntry : tune::Subject {
-  i64 schema = 1;
+// A config, and what says how good it is.
+struct TunedRow {
+  tune::Sizes sizes;  // that it was tuned for; empty: static shapes
   space::Config config;
   double seconds = 0;          // of a call
   double low = 0, high = 0;    // confidence interval of it
   double default_seconds = 0;  // of the default config, timed in turns; 0: unknown
-  double elapsed = 0;          // seconds of the search: how much evidence there is
-  std::string started;         // as Record::started
-  std::string record;          // hash of the record's text; "": there is none
+  double best_seconds = 0;     // as in Record, like the next two
+  std::vector<i64> neighbour;
+  double neighbour_seconds = tune::kFailed;
+  double elapsed = 0;   // seconds of the search: how much evidence there is
+  std::string started;  // as Record::started
+  std::string record;   // hash of the record's text; "": there is none
+
+  double regret() const { return tune::regret_of(seconds, best_seconds); }
+};
+
+// What a call needs to know. A kernel with dynamic shapes may have been tuned for several sizes;
+// then the first are the entry's own, and tune::ShapeTable says which row a call gets.
+struct TunedEntry : tune::Subject, TunedRow {
+  i64 schema = tune::kRecordSchema;
+  std::vector<TunedRow> others;  // with the same places of sizes, and other values
+
+  std::vector<const TunedRow*> rows() const;
+  // The row of these sizes, or null.
+  const TunedRow* find(const std::vector<i64>& values) const;
 };
 std::string print_entry(const TunedEntry& entry);
 // Fails with `bad-entry`.
 Expected<TunedEntry> parse_entry(std::string_view text);
 TunedEntry entry_of(const tune::Record& record);
 
-// Whether the later result replaces the one that is there. It does if its own search tried that
+// Whether the later result for a shape replaces the one there. It does if its own search tried that
 // one's config (then it has measured both alike), if it is faster beyond the noise, or if they are
 // within the noise and its search was at least as long. So a good result is never lost to a worse
 // one, whoever writes last.
-bool replaces(const TunedEntry& later, const TunedEntry& there, const tune::Record* record);
+bool replaces(const TunedRow& later, const TunedRow& there, const tune::Record* record);
 
 // Look-ups of this process: a miss is a call that runs with a config that nobody chose.
 struct TunedCounts {
@@ -54,14 +70,12 @@ class TunedStore {
   // `bad-entry`; so the next layer's is used.
   std::optional<TunedEntry> find(const std::string& key) const;
 
-  // Writes the record, then the entry, unless replaces() says that the one there is better:
-  // then gives that one.
-  Expected<std::optional<TunedEntry>> put(const tune::Record& record);
-  // An entry without a record.
-  Expected<void> put(const Compilation& c, const space::Config& config, double seconds);
+  // Writes the record, then the entry, unless replaces() says that what is there for its sizes is
+  // better: then gives that. Rows of other sizes stay.
+  Expected<std::optional<TunedRow>> put(const tune::Record& record);
 
-  // The record of an entry; none if there is none (any more), or it is damaged.
-  std::optional<tune::Record> record_of(const TunedEntry& entry) const;
+  // The record of a row; none if there is none (any more), or it is damaged.
+  std::optional<tune::Record> record_of(const TunedRow& row) const;
 
   struct Located {
     TunedEntry entry;
@@ -83,8 +97,6 @@ class TunedStore {
 
  private:
   std::optional<TunedEntry> read(const std::string& key, runtime::Layer layer) const;
-  Expected<std::optional<TunedEntry>> put_entry(const TunedEntry& entry,
-                                                const tune::Record* record);
 
   bool off_;
   std::function<void(const Error&)> warn_;

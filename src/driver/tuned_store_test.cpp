@@ -166,6 +166,82 @@ TEST_F(TunedStoreTest, QuarantineSurvivesDamage) {
   EXPECT_EQ(Quarantine(store, key).load().size(), 1U);
 }
 
+// The same at sizes m and n.
+Record record_at(i64 m, i64 n, double seconds, i64 block) {
+  Record r = record_with(seconds, 10, block);
+  r.sizes = {{"m", "x", 0, m}, {"n", "x", 1, n}};
+  return r;
+}
+
+TEST_F(TunedStoreTest, ShapesAreRowsOfOneEntry) {
+  ASSERT_TRUE(make().put(record_at(16, 64, 1e-3, 8)));
+  ASSERT_TRUE(make().put(record_at(1024, 64, 9e-3, 16)));
+  auto entry = make().find(record_at(1, 1, 1, 1).key);
+  ASSERT_TRUE(entry);
+  ASSERT_EQ(entry->rows().size(), 2U);
+  EXPECT_EQ(entry->find({16, 64})->seconds, 1e-3);
+  EXPECT_EQ(entry->find({1024, 64})->config["block_sizes"][0], 16);
+  EXPECT_EQ(entry->find({1024, 65}), nullptr);
+  for (const TunedRow* row : entry->rows()) {
+    auto record = make().record_of(*row);
+    ASSERT_TRUE(record);
+    EXPECT_EQ(record->sizes, row->sizes);
+  }
+  EXPECT_THAT(codes_, IsEmpty());
+}
+
+TEST_F(TunedStoreTest, ABetterRowIsNotLostAndOthersAreIndependentOfIt) {
+  ASSERT_TRUE(make().put(record_at(16, 64, 1e-3, 8)));
+  ASSERT_TRUE(make().put(record_at(1024, 64, 9e-3, 16)));
+  auto kept = make().put(record_at(16, 64, 2e-3, 32));
+  ASSERT_TRUE(kept && kept->has_value());
+  EXPECT_EQ((*kept)->seconds, 1e-3);
+  EXPECT_FALSE(make().put(record_at(1024, 64, 5e-3, 64))->has_value());
+  auto entry = make().find(record_at(1, 1, 1, 1).key);
+  EXPECT_EQ(entry->find({16, 64})->seconds, 1e-3);
+  EXPECT_EQ(entry->find({1024, 64})->seconds, 5e-3);
+  EXPECT_EQ(entry->rows().size(), 2U);
+}
+
+TEST_F(TunedStoreTest, RowsOfOtherPlacesReplaceAll) {
+  ASSERT_TRUE(make().put(record_at(16, 64, 1e-3, 8)));
+  Record other = record_at(32, 64, 9e-3, 16);
+  other.sizes.pop_back();
+  EXPECT_FALSE(make().put(other)->has_value());
+  EXPECT_EQ(make().find(other.key)->rows().size(), 1U);
+}
+
+TEST_F(TunedStoreTest, RowsThatContradictEachOtherAreRefused) {
+  TunedEntry entry = entry_of(record_at(16, 64, 1e-3, 8));
+  entry.others = {entry};
+  EXPECT_THAT(parse_entry(print_entry(entry)).error().message,
+              HasSubstr("m=16,n=64 stands there twice"));
+  entry.others[0].sizes[0].size = 17;
+  EXPECT_TRUE(parse_entry(print_entry(entry)));
+  entry.others[0].sizes[0].argument = "y";
+  EXPECT_THAT(parse_entry(print_entry(entry)).error().message, HasSubstr("$.others[0].sizes"));
+}
+
+TEST_F(TunedStoreTest, EntriesOfTheFirstSchemaAreOfStaticShapes) {
+  auto json = space::Config::parse(print_entry(entry_of(record_with(1e-3, 10, 8))));
+  json["schema"] = 1;
+  json["sizes"] = space::Config::array();
+  for (const char* key : {"best_seconds", "neighbour", "neighbour_seconds", "others"}) {
+    json.erase(key);
+  }
+  auto entry = parse_entry(json.dump());
+  ASSERT_TRUE(entry) << entry.error().message;
+  EXPECT_EQ(entry->rows().size(), 1U);
+  EXPECT_EQ(entry->seconds, 1e-3);
+}
+
+TEST(TunedRow, StatesItsRegret) {
+  Record record = record_at(16, 64, 1.03e-3, 8);
+  EXPECT_EQ(entry_of(record).regret(), 0);
+  record.best_seconds = 1e-3;
+  EXPECT_NEAR(entry_of(record).regret(), 0.03, 1e-9);
+}
+
 TEST(Subject, DistancesCompareSizesOnly) {
   EXPECT_EQ(distance("f32[4,8]", "f32[4,8]"), 0);
   EXPECT_LT(distance("f32[4,8]", "f32[4,9]"), distance("f32[4,8]", "f32[64,9]"));

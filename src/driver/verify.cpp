@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "driver/arguments.h"
+#include "driver/shapes.h"
 #include "driver/subject.h"
 #include "tune/measure.h"
 #include "tune/race.h"
@@ -16,21 +16,6 @@ namespace {
 
 constexpr double kShortestSample = 20e-6;  // seconds that the clock resolves well
 constexpr i64 kControlPairs = 8, kMostPairs = 2000;
-
-Expected<Arguments> arguments_of(const tune::Record& record, diag::Diags& diags) {
-  Arguments arguments;
-  for (const std::string& text : record.arguments) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos) {
-      return fail("bad-record", fmt::format("`{}` is not of the form NAME=SPEC", text));
-    }
-    const std::string name = text.substr(0, equals);
-    auto argument = parse_argument(name, text.substr(equals + 1), record.seed, diags);
-    if (!argument) return std::unexpected(argument.error());
-    arguments[name] = *std::move(argument);
-  }
-  return arguments;
-}
 
 // Code of a config, to be timed.
 struct Runner {
@@ -115,7 +100,7 @@ std::string Verdict::text() const {
 }
 
 Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seconds) {
-  auto arguments = arguments_of(record, c.diags);
+  auto arguments = parse_arguments(record.arguments, {}, record.seed, c.diags);
   if (!arguments) return std::unexpected(arguments.error());
   c.request.file = record.file;
   c.request.kernel = record.kernel;

@@ -108,6 +108,7 @@ template <class Io, Is<Record> R>
 void fields(Io& io, R& r) {
   io("schema", r.schema, {.low = kRecordSchema, .high = kRecordSchema}, "version of this format");
   fields_of_subject(io, r);
+  fields_of_sizes(io, r);
   fields_of_search(io, r);
   io("trials", r.trials, {.most = kMostTrials}, "every config tried, in order; first the default");
   io("finalists", r.finalists, {.most = 1024}, "configs of the final round");
@@ -136,6 +137,10 @@ std::string contradiction(const Record& record) {
   if (record.winner >= count) return missing_trial("winner", record.winner, record);
   if (record.runner_up >= count) return missing_trial("runner_up", record.runner_up, record);
   if (record.runner_up == record.winner) return "$.runner_up: expected another trial than $.winner";
+  if (!record.neighbour.empty() && record.neighbour.size() != record.sizes.size()) {
+    return fmt::format("$.neighbour: expected {} sizes, found {}", record.sizes.size(),
+                       record.neighbour.size());
+  }
   const Trial& winner = record.trials[record.winner];
   if (winner.status != Status::Ok || winner.seconds == kFailed) {
     return fmt::format("$.trials[{}]: expected a timed config, for it is the winner",
@@ -171,13 +176,26 @@ std::optional<Status> parse_status(std::string_view name) {
 
 std::string key_of(const Subject& subject) {
   std::string text;
-  for (const std::string& part :
-       {subject.kernel_hash, subject.kernel, subject.target, subject.compiler,
-        subject.specialization, subject.fingerprint}) {
+  for (const std::string& part : {subject.kernel_hash, subject.kernel, subject.target,
+                                  subject.compiler, subject.specialization, subject.fingerprint}) {
     text += part;
     text += '\0';
   }
   return "tuned-" + hash_hex(text);
+}
+
+double regret_of(double seconds, double best_seconds) {
+  if (best_seconds <= 0 || seconds <= best_seconds) return 0;
+  return seconds / best_seconds - 1;
+}
+
+void add_missing_sizes(Json& json) {
+  if (!json.is_object() || json.value("schema", Json()) != Json(1)) return;
+  json["schema"] = kRecordSchema;
+  json["sizes"] = Json::array();  // version 1 had a list of texts, which was always empty
+  json["best_seconds"] = 0;
+  json["neighbour"] = Json::array();
+  json["neighbour_seconds"] = nullptr;
 }
 
 double Roofline::seconds() const {
@@ -222,6 +240,11 @@ Expected<Record> read_record(const Config& json) {
                 fmt::format("$.schema: expected at most {}, found {}", kRecordSchema,
                             brief(json["schema"])),
                 "a newer version of Perihelion wrote this record");
+  }
+  if (json.is_object() && json.value("schema", Json()) == Json(1)) {
+    Json complete = json;
+    add_missing_sizes(complete);
+    return read_record(complete);
   }
   auto record = read_fields<Record>(json, "bad-record");
   if (!record) return record;

@@ -12,11 +12,12 @@
 
 #include "base/expected.h"
 #include "space/config.h"
+#include "tune/shape_table.h"
 #include "tune/strategy.h"
 
 namespace peri::tune {
 
-constexpr i64 kRecordSchema = 1;
+constexpr i64 kRecordSchema = 2;  // 1 had no sizes
 
 // What became of a config.
 enum class Status : u8 {
@@ -79,7 +80,6 @@ struct Subject {
   std::string specialization;  // as check::specialization_key: "static x=f32[1024:512,512:1]"
   std::string file;            // of the kernel, as it was given
   std::vector<std::string> arguments;  // of the tuned call, "NAME=SPEC": enough to repeat it
-  std::vector<std::string> sizes;      // named sizes of a dynamic kernel: "m=1024"; empty: static
   std::string target;                  // "znver4"
   std::string machine;                 // as DeviceInfo::describe()
   std::string fingerprint;             // of the machine
@@ -92,6 +92,15 @@ std::string key_of(const Subject& subject);
 
 struct Record : Subject {
   i64 schema = kRecordSchema;
+
+  // Of a kernel with dynamic shapes, tuned for these sizes (perhaps among others: a call gets the
+  // config of the nearest ones, see ShapeTable). The winner may then be another shape's that ties
+  // here.
+  Sizes sizes;                 // empty: static shapes
+  double best_seconds = 0;     // of the fastest config known at these sizes; 0: the winner's
+  std::vector<i64> neighbour;  // sizes of the nearest other shape of the run; empty: none
+  double neighbour_seconds =
+      kFailed;  // of a call here with its config; infinite: it cannot be used
 
   std::string strategy;  // "auto"
   std::string effort;    // "quick"
@@ -122,6 +131,11 @@ std::string print_record(const Record& record);
 // Of a trial: as the final round has it, or else the search.
 double seconds_of(const Record& record, i64 trial);
 i64 count_failures(const Record& record);
+// How much longer than with the best config known a call takes: 0.03 for 3 %.
+double regret_of(double seconds, double best_seconds);
+
+// Adds the keys that version 1 of records and of the cache's entries lacks.
+void add_missing_sizes(Config& json);
 
 // Fails with `bad-record` (where, as a JSON path, and what was expected) on anything that is no
 // complete record of a schema that this version knows. print(parse(text)) parses to the same

@@ -26,6 +26,10 @@ Record example() {
   r.machine = "AMD EPYC";
   r.fingerprint = "amd:2";
   r.compiler = "0.1.0";
+  r.sizes = {{"m", "x", 0, 1024}, {"n", "xs[1]", 2, 0}};
+  r.best_seconds = 0.045;
+  r.neighbour = {16, 0};
+  r.neighbour_seconds = 0.07;
   r.strategy = "auto";
   r.effort = "quick";
   r.seed = 7;
@@ -126,14 +130,38 @@ TEST(RecordText, ContradictionsAreFaults) {
               HasSubstr("$.finalists[0].trial: expected an index"));
   EXPECT_THAT(error_after([](C j) { j["trials"] = Config::array(); }), HasSubstr("0 trials"));
   EXPECT_THAT(error_after([](C j) { j["trials"][1]["low"] = 7; }), HasSubstr("$.trials[1]"));
+  EXPECT_EQ(error_after([](C j) { j["neighbour"] = {1}; }),
+            "$.neighbour: expected 2 sizes, found 1");
+  EXPECT_THAT(error_after([](C j) { j["sizes"][0]["dimension"] = -1; }),
+              HasSubstr("$.sizes[0].dimension: expected"));
+}
+
+TEST(RecordText, TheFirstSchemaIsReadAsOneOfStaticShapes) {
+  Config json = Config::parse(print_record(example()));
+  json["schema"] = 1;
+  json["sizes"] = Config::array();
+  for (const char* key : {"best_seconds", "neighbour", "neighbour_seconds"}) json.erase(key);
+  auto record = parse_record(json.dump());
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->schema, 2);
+  EXPECT_TRUE(record->sizes.empty());
+  EXPECT_EQ(record->neighbour_seconds, kFailed);
+  EXPECT_EQ(record->winner, 1);
+}
+
+TEST(RecordText, RegretIsRelativeToTheBest) {
+  EXPECT_DOUBLE_EQ(regret_of(1.5, 1), 0.5);
+  EXPECT_EQ(regret_of(1, 1), 0);
+  EXPECT_EQ(regret_of(0.9, 1), 0);  // timed in different rounds
+  EXPECT_EQ(regret_of(1, 0), 0);    // unknown
 }
 
 TEST(RecordText, OtherSchemasAreRefused) {
   EXPECT_EQ(error_after([](Config& j) { j["schema"] = 0; }),
-            "$.schema: expected a whole number from 1 to 1, found 0");
+            "$.schema: expected a whole number from 2 to 2, found 0");
   auto newer = parse_record(R"({"schema": 99})");
   ASSERT_FALSE(newer);
-  EXPECT_EQ(newer.error().message, "$.schema: expected at most 1, found 99");
+  EXPECT_EQ(newer.error().message, "$.schema: expected at most 2, found 99");
   EXPECT_THAT(newer.error().hint, HasSubstr("newer version"));
 }
 

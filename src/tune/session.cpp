@@ -426,9 +426,9 @@ class Session {
     for (std::size_t i = 0; i < samples.size(); ++i) {
       double middle = median_of(samples[i]);
       Race race = race_of(samples[i], samples[winner]);
-      double half = (race.high() - race.low()) / 2 / race.ratio();
+      double error = race.high() / race.ratio();
       record_.finalists.push_back(
-          {finalists_[i], middle, middle * (1 - half), middle * (1 + half), samples[i]});
+          {finalists_[i], middle, middle / error, middle * error, samples[i]});
       if (i == winner) continue;
       if (second < 0 || middle < record_.finalists[second].seconds) second = static_cast<i64>(i);
     }

@@ -6,6 +6,10 @@
 //   error[unknown-kernel]
 //   !crash
 //
+// Pages of docs/howto are cases too, if they have `sh` blocks. These commands run in order; a
+// `python` block is the file that the text before it names last; comments `<!-- prints TEXT -->`
+// say what must occur in the output.
+//
 // The commands run in one shell, in an empty folder with `kernels` linked into it, `peri` on the
 // PATH and a cache of its own. `?` gives the exit status (0 if left out). Each following line must
 // occur in the output (stdout and stderr together), in this order; a line that starts with `!` must
@@ -20,7 +24,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <ostream>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -56,6 +62,30 @@ std::vector<Case> read_cases(const fs::path& path) {
   return cases;
 }
 
+// The blocks of a page that are commands, with its Python block as the file named before it.
+std::optional<Case> case_of_page(const fs::path& path) {
+  Case page{"howto: " + path.stem().string(), "", 0, {}, {"error["}};
+  std::ifstream file(path);
+  std::string kind, python;
+  for (std::string line; std::getline(file, line);) {
+    const std::string prints = "<!-- prints ";
+    if (line.starts_with("```")) {
+      const bool ends_python = kind == "python";
+      kind = kind.empty() ? line.substr(3) : "";
+      if (ends_python) page.script += "EOF\n";
+      if (kind == "python") page.script += "cat > " + python + " <<'EOF'\n";
+    } else if (kind == "sh" || kind == "python") {
+      page.script += line + "\n";
+    } else if (kind.empty() && line.starts_with(prints)) {
+      page.wanted.push_back(line.substr(prints.size(), line.find(" -->") - prints.size()));
+    } else if (std::smatch name; std::regex_search(line, name, std::regex("`(\\w+\\.py)`"))) {
+      python = name[1];
+    }
+  }
+  if (page.script.find("peri ") == std::string::npos) return std::nullopt;
+  return page;
+}
+
 std::vector<Case> all_cases() {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(PERI_SOURCE_DIR "/test/cli")) {
@@ -66,6 +96,9 @@ std::vector<Case> all_cases() {
   for (const fs::path& file : files) {
     auto more = read_cases(file);
     cases.insert(cases.end(), more.begin(), more.end());
+  }
+  for (const auto& entry : fs::directory_iterator(PERI_SOURCE_DIR "/docs/howto")) {
+    if (auto page = case_of_page(entry.path())) cases.push_back(*std::move(page));
   }
   return cases;
 }

@@ -108,6 +108,7 @@ void expect_same_keys(const Json& printed, const Json& object, const std::string
 
 TEST(RecordReference, SchemaHasThePrintedKeysAndNoOther) {
   tune::Record record;
+  record.sizes.resize(1);
   record.trials.resize(1);
   record.finalists.resize(1);
   expect_same_keys(Json::parse(tune::print_record(record)), tune::record_schema(), "$");

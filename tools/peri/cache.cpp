@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "commands.h"
+#include "driver/dispatch_text.h"
 #include "driver/record_files.h"
 #include "driver/subject.h"
 #include "driver/tuned_choice.h"
@@ -50,7 +51,8 @@ ordered_json json_of(const Located& located) {
           {"bytes", located.bytes},
           {"layer", layer_name(located.layer)},
           {"config", e.config},
-          {"record", e.record}};
+          {"record", e.record},
+          {"rows", driver::rows_json(e.rows())}};
 }
 
 class CacheCommand {
@@ -91,7 +93,9 @@ class CacheCommand {
       if (!matches(located, options_.target)) continue;
       entries.push_back(json_of(located));
       const driver::TunedEntry& e = located.entry;
-      rows.push_back({e.key.substr(0, kShownKey), e.kernel, shortened(e.specialization), e.target,
+      std::string about = e.specialization;
+      if (!e.others.empty()) about += fmt::format(" ({} shapes)", e.rows().size());
+      rows.push_back({e.key.substr(0, kShownKey), e.kernel, shortened(about), e.target,
                       shortened(e.machine.substr(0, e.machine.find(','))),
                       tune::print_seconds(e.seconds), age_of(located.modified),
                       std::string(layer_name(located.layer))});
@@ -139,17 +143,28 @@ class CacheCommand {
     auto located = find(options_.target);
     if (!located) return std::unexpected(located.error());
     const driver::TunedEntry& e = located->entry;
-    auto record = store_.record_of(e);
+    std::vector<tune::Record> records;
+    for (const driver::TunedRow* row : e.rows()) {
+      if (auto record = store_.record_of(*row)) records.push_back(*std::move(record));
+    }
     session_.json()["entry"] = json_of(*located);
-    if (record) session_.json()["record"] = tune::json_of(*record);
+    if (records.size() == 1) session_.json()["record"] = tune::json_of(records[0]);
+    for (const tune::Record& record : records) {
+      session_.json()["records"].push_back(tune::json_of(record));
+    }
     session_.text(
         fmt::format("{} of {} in the {} cache", e.key, e.kernel, layer_name(located->layer)));
     session_.text(fmt::format("arguments  {}", e.specialization));
     session_.text(fmt::format("target     {}\nmachine    {}\ncompiler   {}", e.target, e.machine,
                               e.compiler));
-    session_.text(fmt::format("time       {}\nconfig     {}", tune::print_seconds(e.seconds),
-                              space::print_config(e.config)));
-    session_.text(record ? "\n" + tune::explain(*record) : "it has no record");
+    if (e.sizes.empty()) {
+      session_.text(fmt::format("time       {}\nconfig     {}", tune::print_seconds(e.seconds),
+                                space::print_config(e.config)));
+    } else {
+      session_.text("\n" + driver::print_rows(e.rows()));
+    }
+    for (const tune::Record& record : records) session_.text("\n" + tune::explain(record));
+    if (records.empty()) session_.text("it has no record");
     return {};
   }
 
@@ -163,6 +178,12 @@ class CacheCommand {
     session_.json()["config"] = c.config;
     session_.text(fmt::format("{} for {}", here.key, here.specialization));
     session_.text(fmt::format("{} config: {}", c.config_origin, space::print_config(c.config)));
+    if (c.dispatch && !c.dispatch->places.empty()) {
+      const std::string sizes = tune::print_sizes(c.dispatch->places);
+      session_.json()["tuned_for"] = sizes;
+      session_.text(
+          fmt::format("tuned for {}, the nearest of {} shapes", sizes, c.dispatch->configs.size()));
+    }
     ordered_json others = ordered_json::array();
     bool is_first = true;
     for (const Located& located : store_.entries()) {
@@ -188,7 +209,9 @@ class CacheCommand {
     std::vector<tune::Record> records;
     for (const Located& located : store_.entries()) {
       if (!matches(located, options_.target)) continue;
-      if (auto record = store_.record_of(located.entry)) records.push_back(*std::move(record));
+      for (const driver::TunedRow* row : located.entry.rows()) {
+        if (auto record = store_.record_of(*row)) records.push_back(*std::move(record));
+      }
     }
     const std::string text = driver::print_records(records);
     const std::string_view parts[] = {text};
@@ -230,7 +253,8 @@ class CacheCommand {
 
   static bool has_conflict(const std::vector<tune::Record>& records) {
     return std::ranges::any_of(records, [&](const tune::Record& record) {
-      return record.trials[record.winner].config != records[0].trials[records[0].winner].config;
+      return record.sizes == records[0].sizes &&
+             record.trials[record.winner].config != records[0].trials[records[0].winner].config;
     });
   }
 

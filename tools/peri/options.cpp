@@ -19,6 +19,7 @@ Examples:
   peri run kernels/basic/softmax.py:softmax --arg x=randn[4096,2560] --check --time
   peri run kernels/basic/matmul.py:matmul --arg x=randn[1024,512]:bf16 --arg y=@weights.npy:bf16 --out results
   peri tune kernels/basic/matmul.py:matmul --arg x=randn[1024,1024] --arg y=randn[1024,1024] --budget 30
+  peri tune norm.py:rms_norm --arg x=randn[m,n] --shape m=16,n=4096 --shape m=1024,n=4096
   peri explain kernels/basic/softmax.py:softmax --arg x=randn[4096,2560]
   peri emit kernels/basic/matmul.py:matmul --arg x=randn[64,64] --arg y=randn[64,64] --stage plan
 
@@ -45,6 +46,7 @@ SPEC is one of
   "text"  torch.float16  a string, a dtype
   [1, 2]  (3, randn[4])  a list, a tuple
   lambda acc, tile: torch.relu(acc)   further --arg give what it captures
+Sizes may be names, to which --shape gives values: --arg x=randn[m,n] --shape m=1024,n=512
 Tensors may end in .t() (last two dimensions exchanged) or .strided(4096,2) (strides in elements).
 dtypes: bool u8 i8 i16 i32 i64 f16 bf16 f32 f64
 )";
@@ -71,11 +73,26 @@ void add_settings(CLI::App& app, Options& options, const std::vector<std::string
   }
 }
 
+void add_shape(CLI::App& app, Options& options, bool several) {
+  CLI::Option* shape = app.get_option_no_throw("--shape");
+  if (shape == nullptr) {
+    shape = app.add_option("--shape", options.shapes)
+                ->type_name("NAME=SIZE,...")
+                ->allow_extra_args(false);
+  }
+  shape->description(
+      several
+          ? "values of the sizes that --arg names, as in x=randn[m,n]; repeated: tunes for each, "
+            "and calls of a kernel with dynamic shapes get the config of the nearest"
+          : "values of the sizes that --arg names, as in x=randn[m,n]");
+}
+
 void add_kernel(CLI::App& app, Options& options) {
   app.add_option("target", options.target, "kernel file and kernel: FILE.py:KERNEL")->required();
   app.add_option("--arg", options.arguments, "argument of the kernel, NAME=SPEC; once for each")
       ->type_name("NAME=SPEC")
       ->allow_extra_args(false);
+  add_shape(app, options, false);
   app.footer(footer(true));
 }
 
@@ -139,6 +156,7 @@ void add_verify(CLI::App& app, Options& options) {
   verify->add_option("--arg", options.arguments, "argument of the kernel, NAME=SPEC")
       ->type_name("NAME=SPEC")
       ->allow_extra_args(false);
+  add_shape(*verify, options, false);
   add_json(*verify, options);
   add_settings(*verify, options, {"device", "cpu", "python", "threads", "cache_dir"});
 }
@@ -163,6 +181,7 @@ void add_commands(CLI::App& app, Options& options) {
 
   CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");
   add_kernel(*tune, options);
+  add_shape(*tune, options, true);
   tune->add_option(
           "--report", options.report,
           "write the run as one HTML page: its course, what each knob is worth, the roofline")

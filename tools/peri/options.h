@@ -12,6 +12,7 @@ struct Options {
   std::string command;                 // "list", "run", "tune", "explain", "emit", "cache", ...
   std::string target;                  // FILE.py or FILE.py:KERNEL
   std::vector<std::string> arguments;  // NAME=SPEC
+  std::vector<std::string> shapes;     // NAME=SIZE,...: values of the names in SPECs
   std::string config;                  // JSON, helion.Config(...) or @file; "": none
   std::string stage;
   std::string eject_target;

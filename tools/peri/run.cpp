@@ -92,6 +92,9 @@ class Run {
     session_.json()["target"] = target;
     session_.json()["config_origin"] = c_.config_origin;
     session_.json()["config"] = c_.config;
+    if (c_.dispatch && !c_.dispatch->places.empty()) {
+      session_.json()["tuned_for"] = tune::print_sizes(c_.dispatch->places);
+    }
     driver::TunedCounts counts = driver::tuned_counts();
     session_.json()["tuned_lookups"] = {{"hits", counts.hits}, {"misses", counts.misses}};
     session_.text(fmt::format("{} on {}, {} config: {}", kernel, target, c_.config_origin,

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/files.h"
 #include "base/thread_pool.h"
+#include "driver/shapes.h"
 
 namespace peri::cli {
 
@@ -19,7 +21,8 @@ constexpr i64 kMaxConfigBytes = 1 << 20;
 // Errors that the command line can mend.
 constexpr std::string_view kUsageCodes[] = {
     "bad-argument",      "bad-setting",      "unknown-stage", "unknown-pass", "unknown-device",
-    "unknown-cpu-level", "unknown-strategy", "tensor-size",   "csv-header",   "unknown-key"};
+    "unknown-cpu-level", "unknown-strategy", "tensor-size",   "csv-header",   "unknown-key",
+    "bad-shape",         "unknown-size",     "missing-size"};
 constexpr std::string_view kKernelCodes[] = {"assertion-failed", "bad-host-scalar",
                                              "index-out-of-range", "empty-reduction"};
 
@@ -66,26 +69,39 @@ Session::Session(const Options& options) : options_(options) {
 }
 
 Expected<void> Session::prepare() {
-  if (auto read = read_arguments(); !read) return read;
+  auto arguments = arguments_for(0);
+  if (!arguments) return std::unexpected(arguments.error());
+  arguments_ = *std::move(arguments);
+  compilation_.request.args = specs_of(arguments_);
   return read_config();
 }
 
-Expected<void> Session::read_arguments() {
-  for (const std::string& text : options_.arguments) {
-    std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return fail("bad-argument", fmt::format("--arg `{}` is not of the form NAME=SPEC", text));
-    }
-    std::string name = text.substr(0, equals);
-    auto argument =
-        driver::parse_argument(name, text.substr(equals + 1), options_.settings.seed, diags_);
-    if (!argument) return std::unexpected(argument.error());
-    if (!arguments_.emplace(name, std::move(*argument)).second) {
-      return fail("bad-argument", fmt::format("--arg {} is given twice", name));
-    }
+// That there are several only where they make sense, and none twice.
+Expected<void> Session::check_shapes() const {
+  const std::vector<std::string>& shapes = options_.shapes;
+  if (shapes.size() > 1 && options_.command != "tune") {
+    return fail("bad-shape", fmt::format("--shape is given {} times, `peri {}` takes one",
+                                         shapes.size(), options_.command));
   }
-  compilation_.request.args = specs_of(arguments_);
+  std::map<std::map<std::string, i64>, std::string> seen;
+  for (const std::string& text : shapes) {
+    auto shape = driver::parse_shape(text);
+    if (!shape) return std::unexpected(shape.error());
+    auto [there, is_new] = seen.emplace(*std::move(shape), text);
+    if (is_new) continue;
+    return fail("bad-shape",
+                fmt::format("--shape `{}` and `{}` are the same", there->second, text));
+  }
   return {};
+}
+
+Expected<driver::Arguments> Session::arguments_for(i64 shape) {
+  if (auto checked = check_shapes(); !checked) return std::unexpected(checked.error());
+  std::map<std::string, i64> sizes;
+  if (shape < static_cast<i64>(options_.shapes.size())) {
+    sizes = *driver::parse_shape(options_.shapes[shape]);
+  }
+  return driver::parse_arguments(options_.arguments, sizes, options_.settings.seed, diags_);
 }
 
 Expected<void> Session::read_config() {

@@ -22,8 +22,11 @@ class Session {
   driver::Compilation& compilation() { return compilation_; }
   const driver::Arguments& arguments() const { return arguments_; }
 
-  // Reads arguments and config from the command line into the compilation's request.
+  // Reads arguments and config from the command line into the compilation's request. There may be
+  // one --shape.
   Expected<void> prepare();
+  // The arguments under --shape number `shape`; without any, their sizes are numbers.
+  Expected<driver::Arguments> arguments_for(i64 shape);
 
   // Text is printed at once unless JSON is asked for; JSON results are kept for the end.
   void text(const std::string& line) const;
@@ -33,7 +36,7 @@ class Session {
   int finish(const Expected<void>& done, Status status = kDone);
 
  private:
-  Expected<void> read_arguments();
+  Expected<void> check_shapes() const;
   Expected<void> read_config();
   Status status_of(const Error& error) const;
 

@@ -1,15 +1,18 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <optional>
 
 #include "base/files.h"
 #include "commands.h"
+#include "driver/dispatch_text.h"
 #include "driver/record_files.h"
-#include "driver/tune.h"
+#include "driver/tune_shapes.h"
 #include "space/config.h"
 #include "tune/csv_log.h"
 #include "tune/report.h"
@@ -51,33 +54,60 @@ driver::TuneOptions tune_options() {
   return tuning;
 }
 
-void report(Session& session, const tune::Record& record) {
-  const driver::Compilation& c = session.compilation();
+// One record as JSON, and as text.
+nlohmann::ordered_json report(Session& session, const tune::Record& record) {
   double best = tune::seconds_of(record, record.winner), standard = tune::seconds_of(record, 0);
-  session.json()["kernel"] = c.decl->name;
-  session.json()["target"] = record.target;
-  session.json()["config"] = record.trials[record.winner].config;
-  session.json()["seconds"] = best;
-  session.json()["default_seconds"] = standard;
-  session.json()["searched"] = record.trials.size() - 1;
-  session.json()["failed"] = tune::count_failures(record);
-  session.json()["elapsed"] = record.elapsed;
-  session.json()["interrupted"] = record.interrupted;
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
   session.text(fmt::format("[{:.0f}s] {}", record.elapsed, tune::completion_text(record)));
   session.text(fmt::format("best {}, default {} ({:.2f}x)", tune::print_seconds(best),
                            tune::print_seconds(standard), standard / best));
+  return {{"kernel", record.kernel},
+          {"target", record.target},
+          {"config", record.trials[record.winner].config},
+          {"seconds", best},
+          {"default_seconds", standard},
+          {"searched", record.trials.size() - 1},
+          {"failed", tune::count_failures(record)},
+          {"elapsed", record.elapsed},
+          {"interrupted", record.interrupted}};
 }
 
-// --report: the run as a page.
-Expected<void> write_report(Session& session, const tune::Record& record) {
-  const std::string& path = session.options().report;
-  if (path.empty()) return {};
-  std::string page = tune::html_report(record);
-  std::string_view parts[] = {page};
-  if (auto written = replace_file(path, parts); !written) return written;
-  session.json()["report"] = path;
-  session.text(fmt::format("report written to {}", path));
+// The results of several shapes, and what calls get then.
+void report_shapes(Session& session, const std::vector<tune::Record>& records) {
+  session.json()["results"] = nlohmann::ordered_json::array();
+  std::vector<driver::TunedEntry> entries;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    session.text(fmt::format("shape {}", session.options().shapes[i]));
+    auto json = report(session, records[i]);
+    json["shape"] = session.options().shapes[i];
+    session.json()["results"].push_back(std::move(json));
+    entries.push_back(driver::entry_of(records[i]));
+  }
+  std::vector<const driver::TunedRow*> rows;
+  for (const driver::TunedEntry& entry : entries) rows.push_back(&entry);
+  session.json()["rows"] = driver::rows_json(rows);
+  std::string table = driver::print_rows(rows);
+  if (!table.empty()) session.text("\n" + table.substr(0, table.size() - 1));
+}
+
+// run.html, and run-2.html for the second shape.
+std::string numbered(const std::string& path, std::size_t number) {
+  if (number == 0) return path;
+  const std::size_t dot = std::min(path.rfind('.'), path.size());
+  return fmt::format("{}-{}{}", path.substr(0, dot), number + 1, path.substr(dot));
+}
+
+// --report: each run as a page.
+Expected<void> write_reports(Session& session, const std::vector<tune::Record>& records) {
+  if (session.options().report.empty()) return {};
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const std::string path = numbered(session.options().report, i);
+    std::string page = tune::html_report(records[i]);
+    std::string_view parts[] = {page};
+    if (auto written = replace_file(path, parts); !written) return written;
+    if (i == 0) session.json()["report"] = path;
+    session.text(fmt::format("report written to {}", path));
+  }
   return {};
 }
 
@@ -110,6 +140,23 @@ Expected<void> find_seeds(Session& session, driver::TuneOptions& options) {
   return {};
 }
 
+// A record for each --shape, or one.
+Expected<std::vector<tune::Record>> tune_all(Session& session, const driver::TuneOptions& tuning) {
+  std::deque<driver::Compilation> further;
+  std::deque<driver::Arguments> arguments;
+  std::vector<driver::ShapeJob> jobs = {{&session.compilation(), &session.arguments()}};
+  for (std::size_t shape = 1; shape < session.options().shapes.size(); ++shape) {
+    auto read = session.arguments_for(static_cast<i64>(shape));
+    if (!read) return std::unexpected(read.error());
+    arguments.push_back(*std::move(read));
+    driver::Compilation& c = further.emplace_back(session.diags());
+    c.request = session.compilation().request;
+    c.request.args = specs_of(arguments.back());
+    jobs.push_back({&c, &arguments.back()});
+  }
+  return driver::tune_shapes(jobs, tuning);
+}
+
 }  // namespace
 
 int tune(Session& session) {
@@ -125,11 +172,16 @@ int tune(Session& session) {
     table = std::move(*opened);
     tuning.on_trial = [&table](const tune::Trial& trial, i64 number) { table->add(trial, number); };
   }
-  auto record = driver::tune_kernel(session.compilation(), session.arguments(), tuning);
-  if (!record) return session.finish(std::unexpected(record.error()));
-  report(session, *record);
-  auto written = write_report(session, *record);
-  return session.finish(written, record->interrupted ? kInterrupted : kDone);
+  auto records = tune_all(session, tuning);
+  if (!records) return session.finish(std::unexpected(records.error()));
+  if (session.options().shapes.size() > 1) {
+    report_shapes(session, *records);
+  } else {
+    session.json().update(report(session, records->at(0)));
+  }
+  auto written = write_reports(session, *records);
+  const bool is_interrupted = std::ranges::any_of(*records, &tune::Record::interrupted);
+  return session.finish(written, is_interrupted ? kInterrupted : kDone);
 }
 
 }  // namespace peri::cli

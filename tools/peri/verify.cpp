@@ -26,7 +26,7 @@ class Verify {
     if (!entries) return std::unexpected(entries.error());
     session_.json()["verdicts"] = ordered_json::array();
     for (const driver::TunedEntry& entry : *entries) {
-      if (auto done = check(entry); !done) return done;
+      for (const driver::TunedRow* row : entry.rows()) check(entry, *row);
     }
     if (entries->empty()) session_.text("the cache holds no tuned configs");
     return {};
@@ -55,10 +55,14 @@ class Verify {
                 "`peri cache ls` lists them, `peri cache why` tells what differs");
   }
 
-  Expected<void> check(const driver::TunedEntry& entry) {
+  void check(const driver::TunedEntry& entry, const driver::TunedRow& row) {
     ordered_json json = {{"key", entry.key}, {"kernel", entry.kernel}};
-    std::string text;
-    if (auto record = store_.record_of(entry)) {
+    std::string text, name = entry.kernel;
+    if (!row.sizes.empty()) {
+      json["sizes"] = tune::print_sizes(row.sizes);
+      name += " at " + tune::print_sizes(row.sizes);
+    }
+    if (auto record = store_.record_of(row)) {
       diag::Sources sources;
       diag::Diags diags(sources);
       driver::Compilation c(diags);
@@ -79,8 +83,7 @@ class Verify {
     }
     json["text"] = text;
     session_.json()["verdicts"].push_back(json);
-    session_.text(fmt::format("{} {} {}", entry.key.substr(0, 18), entry.kernel, text));
-    return {};
+    session_.text(fmt::format("{} {} {}", entry.key.substr(0, 18), name, text));
   }
 
   void add(const Verdict& verdict, ordered_json& json) {

@@ -1,0 +1,132 @@
+#include "driver/tune_shapes.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <deque>
+#include <filesystem>
+
+#include "driver/dispatch_text.h"
+#include "driver/shapes.h"
+#include "driver/tuned_choice.h"
+
+namespace peri::driver {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string text_of(bool is_static) {
+  return fmt::format(
+      "import torch\nimport helion\nimport helion.language as hl\n\n"
+      "@helion.kernel(static_shapes={})\n"
+      "def twice(x: torch.Tensor) -> torch.Tensor:\n"
+      "    out = torch.empty_like(x)\n"
+      "    for tile in hl.tile(x.size()):\n"
+      "        out[tile] = x[tile] * 2\n"
+      "    return out\n",
+      is_static ? "True" : "False");
+}
+
+class TuneShapesTest : public testing::Test {
+ protected:
+  TuneShapesTest() : folder_(fs::temp_directory_path() / fmt::format("peri-shapes-{}", getpid())) {}
+  ~TuneShapesTest() override { fs::remove_all(folder_); }
+
+  Compilation& add(bool is_static, i64 m, i64 n) {
+    arguments_.push_back(*parse_arguments({"x=randn[m,n]"}, {{"m", m}, {"n", n}}, 0, diags_));
+    Compilation& c = compilations_.emplace_back(diags_);
+    c.request.file = "k.py";
+    c.request.text = text_of(is_static);
+    c.request.args = specs_of(arguments_.back());
+    c.request.settings.cache_dir = folder_.string();
+    c.request.settings.budget = 1.5;
+    c.request.warn = [](const Error& error) { ADD_FAILURE() << error.code << error.message; };
+    jobs_.push_back({&c, &arguments_.back()});
+    return c;
+  }
+
+  fs::path folder_;
+  diag::Sources sources_;
+  diag::Diags diags_{sources_};
+  std::deque<Arguments> arguments_;
+  std::deque<Compilation> compilations_;
+  std::vector<ShapeJob> jobs_;
+};
+
+TEST_F(TuneShapesTest, MakesOneTableThatSaysWhatItIsWorth) {
+  add(false, 4, 64);
+  add(false, 2000, 300);
+  auto records = tune_shapes(jobs_, {});
+  ASSERT_TRUE(records) << records.error().message;
+  ASSERT_EQ(records->size(), 2U);
+  EXPECT_EQ(tune::print_sizes((*records)[0].sizes), "m=4,n=64");
+  EXPECT_THAT((*records)[0].neighbour, ElementsAre(2000, 300));
+  EXPECT_THAT((*records)[1].neighbour, ElementsAre(4, 64));
+
+  TunedStore store(compilations_[0].request);
+  auto entry = store.find((*records)[0].key);
+  ASSERT_TRUE(entry);
+  ASSERT_EQ(entry->rows().size(), 2U);
+  for (const tune::Record& record : *records) {
+    const TunedRow* row = entry->find(tune::values_of(record.sizes));
+    ASSERT_NE(row, nullptr);
+    EXPECT_EQ(row->config, record.trials[record.winner].config);
+    // The chosen config was timed in turns with all others, and none is faster than the best.
+    EXPECT_GT(row->best_seconds, 0);
+    EXPECT_LE(row->best_seconds, row->seconds);
+    for (const tune::Finalist& finalist : record.finalists) {
+      EXPECT_LE(row->best_seconds, finalist.seconds);
+    }
+    EXPECT_LE(row->regret(), 0.02 + 1e-9);
+    EXPECT_EQ(print_record(*store.record_of(*row)), print_record(record));
+  }
+  EXPECT_THAT(print_rows(entry->rows()), HasSubstr("m=2000,n=300"));
+  EXPECT_EQ(rows_json(entry->rows())[0]["sizes"]["m"], 4);
+
+  // Calls of any sizes get the nearest.
+  for (auto [m, n, expected] :
+       {std::tuple<i64, i64, i64>{1000, 1000, 2000}, {1, 1, 4}, {0, 9, 4}}) {
+    Compilation& call = add(false, m, n);
+    ASSERT_TRUE(compile(call, "config"));
+    EXPECT_EQ(call.config_origin, "tuned");
+    EXPECT_EQ(call.dispatch->places[0].size, expected);
+  }
+}
+
+TEST_F(TuneShapesTest, StaticShapesGetAnEntryEach) {
+  add(true, 4, 64);
+  add(true, 16, 64);
+  auto records = tune_shapes(jobs_, {});
+  ASSERT_TRUE(records) << records.error().message;
+  TunedStore store(compilations_[0].request);
+  EXPECT_EQ(store.entries().size(), 2U);
+  for (const tune::Record& record : *records) {
+    EXPECT_TRUE(record.sizes.empty());
+    EXPECT_DOUBLE_EQ(record.budget, 0.75);
+    EXPECT_TRUE(store.find(record.key)->others.empty());
+  }
+}
+
+// What was searched before the user ended it is kept.
+TEST_F(TuneShapesTest, AnInterruptKeepsTheShapesSoFar) {
+  add(false, 4, 64);
+  add(false, 2000, 300);
+  bool is_interrupted = false;
+  TuneOptions options;
+  options.is_interrupted = [&] { return is_interrupted; };
+  options.on_trial = [&](const tune::Trial&, i64 number) { is_interrupted = number >= 2; };
+  auto records = tune_shapes(jobs_, options);
+  ASSERT_TRUE(records) << records.error().message;
+  ASSERT_EQ(records->size(), 1U);
+  auto entry = TunedStore(compilations_[0].request).find((*records)[0].key);
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->rows().size(), 1U);
+  EXPECT_TRUE(entry->neighbour.empty());
+}
+
+}  // namespace
+}  // namespace peri::driver
