@@ -1,12 +1,12 @@
 # The two commands of the README, and what they share. Everything else is CMake: see CMakePresets.json.
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test build setup clean
+.PHONY: demo test build setup triton-venv clean
 
 demo: build
 	scripts/demo.sh
 
-test: build
+test: build triton-venv
 	cd build/release && ctest --output-on-failure --timeout 900
 
 build: setup
@@ -17,6 +17,9 @@ build: setup
 setup:
 	@mkdir -p build
 	@scripts/setup.sh
+
+triton-venv: setup
+	@scripts/triton_venv.sh
 
 clean:
 	rm -rf build

@@ -23,6 +23,8 @@ libgmock-dev             tests
 libbenchmark-dev         micro-benchmarks
 libdnnl-dev              benchmark baseline
 libopenblas-dev          benchmark baseline
+python3                  tests of Triton code
+python3-venv             tests of Triton code
 '
 
 missing=''

@@ -20,6 +20,7 @@ namespace peri::triton_test {
 namespace {
 
 constexpr double kMostCells = 150;  // of an interpreted grid
+constexpr const char* kNoTriton = "no Python with Triton: scripts/triton_venv.sh makes one";
 
 struct Case {
   std::string kernel;  // "basic/add.py:add"
@@ -110,7 +111,7 @@ struct Prepared {
 // --- compiled ---
 
 TEST(Compile, EveryKernelAtSampledConfigs) {
-  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
   i64 count = number_from("PERI_TRITON_CONFIGS", 10);
   std::set<std::string> seen;
   std::vector<std::unique_ptr<Prepared>> prepared;
@@ -219,12 +220,12 @@ std::vector<Case> language_cases() {
 }
 
 TEST(Interpret, EveryPartOfTheLanguageAgreesWithTheReference) {
-  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
   interpret_all(language_cases(), number_from("PERI_TRITON_INTERPRETED", 2));
 }
 
 TEST(Interpret, EveryKernelAgreesWithTheReference) {
-  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
   interpret_all(cases(), number_from("PERI_TRITON_INTERPRETED", 4));
 }
 
@@ -242,7 +243,7 @@ triton::Source tiny_source() {
 }
 
 TEST(Toolchain, CompilesForEveryTarget) {
-  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
   auto toolchain = triton::Toolchain::of(python());
   for (const triton::Target& target : triton::targets()) {
     auto binary = toolchain->compile(tiny_source(), target);
@@ -254,7 +255,7 @@ TEST(Toolchain, CompilesForEveryTarget) {
 }
 
 TEST(Toolchain, ReportsWhatTritonRefuses) {
-  if (python().empty()) GTEST_SKIP() << "no Python with Triton: make build/triton-venv";
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
   triton::Source source = tiny_source();
   source.text += "    no_such_name()\n";
   auto toolchain = triton::Toolchain::of(python());
