@@ -6,8 +6,20 @@ find_package(nlohmann_json REQUIRED)
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
+option(PERI_STATIC "Link all libraries but the C library statically, for machines that have none of them" OFF)
+
 add_library(xxhash INTERFACE)
-target_link_libraries(xxhash INTERFACE -lxxhash)
+set(PERI_COMPRESSION -lz -lzstd)
+if(PERI_STATIC)
+  target_link_libraries(xxhash INTERFACE -l:libxxhash.a)
+  set(PERI_COMPRESSION -l:libz.a -l:libzstd.a)
+  add_library(peri_fmt STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt_static.cpp)
+  set(PERI_FMT peri_fmt)
+  add_link_options(-static-libstdc++ -static-libgcc -Wl,-rpath,$ORIGIN/lib)
+else()
+  target_link_libraries(xxhash INTERFACE -lxxhash)
+  set(PERI_FMT fmt::fmt)
+endif()
 
 # LLVM, static: one program that starts fast and runs where no LLVM is installed.
 set(PERI_LLVM_CONFIG /usr/lib/llvm-22/bin/llvm-config CACHE FILEPATH "llvm-config of LLVM 22")
@@ -25,7 +37,7 @@ target_include_directories(peri_llvm SYSTEM INTERFACE ${PERI_LLVM_INCLUDE})
 target_compile_definitions(peri_llvm INTERFACE _GNU_SOURCE __STDC_CONSTANT_MACROS
                            __STDC_FORMAT_MACROS __STDC_LIMIT_MACROS)
 target_link_directories(peri_llvm INTERFACE ${PERI_LLVM_LIBDIR})
-target_link_libraries(peri_llvm INTERFACE ${PERI_LLVM_LIBS} -lz -lzstd -ldl -lm)
+target_link_libraries(peri_llvm INTERFACE ${PERI_LLVM_LIBS} ${PERI_COMPRESSION} -ldl -lm)
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wno-unused-parameter -ffunction-sections -fdata-sections)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)

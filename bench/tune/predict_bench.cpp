@@ -144,7 +144,8 @@ std::optional<double> time_config(const Subject& subject, const space::Config& c
   auto code = driver::generate(subject.compilation, config);
   if (!code) return std::nullopt;
   auto executable = driver::load(subject.compilation, config, std::move(code->artifact));
-  return shortest_call(*executable, subject);
+  if (!executable) return std::nullopt;
+  return shortest_call(**executable, subject);
 }
 
 std::optional<Summary> measure(const Case& c, const Options& options) {

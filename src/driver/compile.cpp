@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <shared_mutex>
 
 #include "base/bug.h"
@@ -76,8 +77,28 @@ Expected<void> select(Compilation& c) {
   return ok_unless_errors(c);
 }
 
+// What a device that is named without a target is.
+Expected<runtime::DeviceProperties> properties_of(const Compilation& c,
+                                                  const backends::DeviceName& name) {
+  if (!c.request.opens_device) return runtime::probe_device(name.device, name.index);
+  auto device = runtime::open_device(name.device, name.index);
+  if (!device) return std::unexpected(device.error());
+  return (*device)->properties();
+}
+
 Expected<void> target(Compilation& c) {
   backends::DeviceName name = backends::parse_device(c.request.device);
+  if (name.target.empty() && runtime::is_device(name.device)) {
+    auto found = properties_of(c, name);
+    if (!found) {
+      std::string& hint = found.error().hint;
+      hint += fmt::format("{}`{}:TARGET` makes code for a device that is elsewhere",
+                          hint.empty() ? "" : "; ", name.device);
+      return std::unexpected(found.error());
+    }
+    name.target = found->target;
+    c.device = std::move(*found);
+  }
   auto backend = backends::find_backend(
       {name.device, name.target, c.request.settings.cpu, c.request.settings.python});
   if (!backend) return std::unexpected(backend.error());
@@ -168,13 +189,9 @@ Expected<void> generate_code(Compilation& c) {
 
 Expected<void> load_code(Compilation& c) {
   if (auto tuned = check_is_tuned(c); !tuned) return tuned;
-  if (!c.backend->can_run_here()) {
-    return fail(
-        "cannot-run-here",
-        fmt::format("this machine cannot run code for {}", c.backend->capabilities().target),
-        "emit works for every target; run needs one that this machine has");
-  }
-  c.executable = load(c, c.config, c.code.artifact);
+  auto loaded = load(c, c.config, c.code.artifact);
+  if (!loaded) return std::unexpected(loaded.error());
+  c.executable = std::move(*loaded);
   return {};
 }
 
@@ -218,10 +235,45 @@ Expected<backends::Compiled> generate(const Compilation& c, const space::Config&
   return c.backend->compile(c.lowered->kernel, config, options);
 }
 
-std::shared_ptr<const runtime::Executable> load(const Compilation& c, const space::Config& config,
-                                                backends::Artifact artifact) {
-  return std::make_shared<runtime::Executable>(
-      c.lowered, space::config_values(c.lowered->kernel, config), std::move(artifact));
+bool can_run_here(const Compilation& c) {
+  return c.backend->can_run_here() || c.device.has_value();
+}
+
+namespace {
+
+// Code that relies on nothing that a call may break.
+std::function<Expected<backends::Artifact>()> general_code(const Compilation& c,
+                                                           const space::Config& config) {
+  return [backend = c.backend, lowered = c.lowered, config]() -> Expected<backends::Artifact> {
+    backends::CompileOptions options;
+    options.assume_aligned = options.assume_32_bit = false;
+    std::shared_lock lock(fork_lock());
+    auto code = backend->compile(lowered->kernel, config, options);
+    if (!code) return std::unexpected(code.error());
+    return std::move(code->artifact);
+  };
+}
+
+}  // namespace
+
+Expected<std::shared_ptr<const runtime::Executable>> load(const Compilation& c,
+                                                          const space::Config& config,
+                                                          backends::Artifact artifact) {
+  auto values = space::config_values(c.lowered->kernel, config);
+  if (c.backend->can_run_here()) {
+    return std::make_shared<runtime::Executable>(c.lowered, std::move(values), std::move(artifact));
+  }
+  if (!c.device) {
+    return fail(
+        "cannot-run-here",
+        fmt::format("this machine cannot run code for {}", c.backend->capabilities().target),
+        "emit works for every target; run needs one that this machine has");
+  }
+  backends::DeviceName name = backends::parse_device(c.request.device);
+  auto device = runtime::open_device(name.device, name.index);
+  if (!device) return std::unexpected(device.error());
+  return runtime::Executable::on_device(c.lowered, std::move(values), std::move(artifact),
+                                        {std::move(*device), general_code(c, config)});
 }
 
 std::vector<std::string_view> stage_names() {

@@ -45,6 +45,9 @@ struct Request {
   std::optional<space::Config> config;  // "": the tuned one, the decorator's, or the default
   diag::Span config_place;              // where it was written
   std::string device = "cpu";
+  // The device may be opened to ask what it is. Else a child asks, so that this process may fork
+  // workers that open it.
+  bool opens_device = false;
   Settings settings;
   std::string after_pass;  // keep the IR as this pass ("lower": as lowering) leaves it
   backends::CompileOptions code;
@@ -74,6 +77,7 @@ struct Compilation {
   std::shared_ptr<const Module> module;
   const check::KernelDecl* decl = nullptr;
   std::shared_ptr<const backends::Backend> backend;
+  std::optional<runtime::DeviceProperties> device;  // of one that is here and not the host
   std::optional<check::TypedKernel> typed;
   std::shared_ptr<lower::Lowered> lowered;
   std::string kept_ir;    // of Request::after_pass
@@ -102,8 +106,13 @@ Expected<void> compile(Compilation& c, std::string_view last = "");
 // Code for one config of the space; phases up to `space` must have run. Thread-safe.
 Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
                                       const backends::CompileOptions& options = {});
-std::shared_ptr<const runtime::Executable> load(const Compilation& c, const space::Config& config,
-                                                backends::Artifact artifact);
+// Opens the device if that is not the host. Fails with `cannot-run-here`, and as
+// runtime::open_device and Executable::on_device do.
+Expected<std::shared_ptr<const runtime::Executable>> load(const Compilation& c,
+                                                          const space::Config& config,
+                                                          backends::Artifact artifact);
+// Whether code for the compilation's target can run on this machine.
+bool can_run_here(const Compilation& c);
 
 // What `peri emit --stage` prints: ast, typed, host, ir, ir-after=PASS, space, plan, and the stages
 // of the backends.

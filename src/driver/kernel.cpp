@@ -188,7 +188,9 @@ Expected<const runtime::Executable*> Specialisation::find_or_generate(
   const space::Config& config = compilation.dispatch->configs[row];
   auto code = driver::generate(compilation, config);
   if (!code) return std::unexpected(code.error());
-  kept.push_back(driver::load(compilation, config, std::move(code->artifact)));
+  auto loaded = driver::load(compilation, config, std::move(code->artifact));
+  if (!loaded) return std::unexpected(loaded.error());
+  kept.push_back(std::move(*loaded));
   kept_shapes.back()->executables[row].store(kept.back().get(), std::memory_order_release);
   return kept.back().get();
 }
@@ -475,7 +477,9 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
   if (!record) return std::unexpected(with_text(record.error(), c.diags));
   auto code = driver::generate(c, c.config);
   if (!code) return std::unexpected(code.error());
-  (*found)->use(driver::load(c, c.config, std::move(code->artifact)));
+  auto loaded = driver::load(c, c.config, std::move(code->artifact));
+  if (!loaded) return std::unexpected(loaded.error());
+  (*found)->use(std::move(*loaded));
   c.dispatch = driver::find_tuned(c);
   (*found)->use_dispatch();
   if (draft) {

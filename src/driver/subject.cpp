@@ -127,8 +127,8 @@ tune::Subject subject_of(const Compilation& c) {
   subject.specialization = check::specialization_key(c.module->ast, *c.decl, c.request.args);
   subject.file = c.request.file;
   subject.target = c.backend->capabilities().target;
-  subject.machine = runtime::device_info().describe();
-  subject.fingerprint = runtime::device_info().fingerprint();
+  subject.machine = c.device ? c.device->describe() : runtime::device_info().describe();
+  subject.fingerprint = c.device ? c.device->fingerprint() : runtime::device_info().fingerprint();
   subject.compiler = compiler_version(c);
   subject.key = tune::key_of(subject);
   return subject;

@@ -76,7 +76,9 @@ tune::Record describe(const Compilation& c, const Arguments& arguments, double b
 }
 
 // Memory that a candidate may need besides what is there: copies, results and a working set.
-i64 worker_bytes(const Arguments& arguments) {
+// 0, no limit, where a device's driver maps all that there is.
+i64 worker_bytes(const Compilation& c, const Arguments& arguments) {
+  if (c.device) return 0;
   i64 bytes = kWorkerBytes;
   for (const auto& [name, argument] : arguments) bytes += 8 * argument.tensor.storage.bytes;
   return bytes;
@@ -141,7 +143,7 @@ namespace {
 Expected<void> prepare(Compilation& c) {
   if (auto done = compile(c, "space"); !done) return done;
   c.config = c.default_config;
-  if (c.backend->can_run_here()) return {};
+  if (can_run_here(c)) return {};
   return fail("cannot-run-here",
               fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
 }
@@ -162,7 +164,7 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   }
   auto bench = tune::isolated_bench(
       workload, ThreadPool::available_cpus(), session.clock,
-      {.memory_bytes = worker_bytes(arguments), .is_interrupted = options.is_interrupted});
+      {.memory_bytes = worker_bytes(c, arguments), .is_interrupted = options.is_interrupted});
   auto record = tune::tune(strategy, c.default_config, *bench, session, std::move(described));
   if (record) record->elapsed = session.clock() - started;
   return record;

@@ -38,7 +38,9 @@ Expected<Runner> runner_of(const Compilation& c, const space::Config& given,
   if (!config) return fail("bad-config", "a config of the record is not legal any more");
   auto code = generate(c, *config);
   if (!code) return std::unexpected(code.error());
-  Runner runner{load(c, *config, std::move(code->artifact)), leaves};
+  auto loaded = load(c, *config, std::move(code->artifact));
+  if (!loaded) return std::unexpected(loaded.error());
+  Runner runner{std::move(*loaded), leaves};
   auto result = runner.executable->call(leaves);
   if (!result) return std::unexpected(result.error());
   while (runner.batch < (1 << 16) &&
@@ -109,7 +111,7 @@ Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seco
   Verdict verdict;
   verdict.changed = differences(subject_of(c), record);
   if (!verdict.changed.empty()) verdict.state = Verdict::State::Stale;
-  if (!c.backend->can_run_here()) return verdict;
+  if (!c.backend->can_run_here()) return verdict;  // a device's clock would be needed
 
   const std::vector<runtime::Leaf> leaves = leaves_of(*arguments, c.lowered->host.leaf_names);
   auto winner = runner_of(c, record.trials[record.winner].config, leaves);

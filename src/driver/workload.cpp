@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "driver/device_time.h"
 #include "runtime/device_info.h"
 #include "runtime/guard.h"
 
@@ -16,6 +17,8 @@ using runtime::Tensor;
 
 namespace {
 
+constexpr i64 kDeviceSamples = 3;  // of one timing on a device, of which the median counts
+
 Result deep_copy(const Result& result) {
   Result copy = result;
   if (copy.kind == Result::Kind::Tensor) {
@@ -23,6 +26,13 @@ Result deep_copy(const Result& result) {
   }
   for (Result& item : copy.items) item = deep_copy(item);
   return copy;
+}
+
+// What a process cannot get over ends it.
+Error checked(Error error) {
+  bool lost = error.code == "device-fault" || error.code == "device-lost";
+  if (lost) throw tune::WorkloadLost(error.message);
+  return error;
 }
 
 const runtime::Executable& executable(const tune::Workload::Candidate& candidate) {
@@ -42,8 +52,30 @@ KernelWorkload::KernelWorkload(const Compilation& c, const Arguments& arguments,
   written_.assign(written.begin(), written.end());
 }
 
+Expected<void> KernelWorkload::make_leaves(const std::shared_ptr<runtime::Device>& device) {
+  if (!leaves_.empty()) return {};
+  if (!device) {
+    make_guarded_copies();
+    return {};
+  }
+  auto kept = PlacedArguments::place(pristine_leaves_, device);
+  if (!kept) return std::unexpected(kept.error());
+  kept_ = std::move(*kept);
+  std::vector<Leaf> written(pristine_leaves_.size());
+  for (i64 leaf : written_) written[leaf] = pristine_leaves_[leaf];
+  auto placed = PlacedArguments::place(written, device);
+  if (!placed) return std::unexpected(placed.error());
+  placed_ = std::move(*placed);
+  leaves_.assign(kept_.leaves().begin(), kept_.leaves().end());
+  for (i64 leaf : written_) {
+    leaves_[leaf] = placed_.leaves()[leaf];
+    copies_.push_back(*leaves_[leaf].tensor);
+  }
+  return {};
+}
+
 // Leaves of which those that calls write to are guarded copies.
-void KernelWorkload::make_leaves() {
+void KernelWorkload::make_guarded_copies() {
   runtime::GuardedAllocations guard;
   std::map<const std::byte*, runtime::Storage> storages;
   leaves_ = pristine_leaves_;
@@ -65,7 +97,9 @@ Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config&
 }
 
 Expected<tune::Accuracy> KernelWorkload::trust(const Candidate& candidate, bool is_known_good) {
-  if (leaves_.empty()) make_leaves();
+  if (auto made = make_leaves(executable(candidate).device()); !made) {
+    return std::unexpected(made.error());
+  }
   auto result = run_guarded(candidate);
   if (!result) return std::unexpected(result.error());
   tune::Accuracy accuracy;
@@ -88,7 +122,11 @@ Expected<tune::Accuracy> KernelWorkload::compare_with_reference(const Result& re
         fmt::format("not compared with the interpreter: {}", reference_.error().message);
     return accuracy;
   }
-  CheckReport report = check_result(*c_.lowered, result.items[0], leaves_, *reference_, tolerance_);
+  std::vector<Leaf> after = leaves_;  // where they are on the host
+  for (std::size_t i = 0; i < written_.size(); ++i) {
+    after[written_[i]].tensor = &result.items[i + 1].tensor;
+  }
+  CheckReport report = check_result(*c_.lowered, result.items[0], after, *reference_, tolerance_);
   if (!report.ok) return fail("wrong-result", report.text());
   return tune::Accuracy{report.error, report.allowed,   report.compared,
                         report.cells, report.cells_run, report.text()};
@@ -96,10 +134,11 @@ Expected<tune::Accuracy> KernelWorkload::compare_with_reference(const Result& re
 
 // What the call returned, then the arguments that it wrote to.
 Expected<Result> KernelWorkload::run_guarded(const Candidate& candidate) {
-  restore();
+  if (auto restored = restore(); !restored) return std::unexpected(checked(restored.error()));
   runtime::GuardedAllocations guard;
   auto returned = executable(candidate).call(leaves_);
-  if (!returned) return returned;
+  if (returned && executable(candidate).device()) returned = to_host(*returned);
+  if (!returned) return std::unexpected(checked(returned.error()));
   if (auto intact = runtime::GuardedAllocations::verify(); !intact) {
     return std::unexpected(intact.error());
   }
@@ -109,17 +148,26 @@ Expected<Result> KernelWorkload::run_guarded(const Candidate& candidate) {
   for (const Tensor& copy : copies_) {
     Result& item = result.items.emplace_back();
     item.kind = Result::Kind::Tensor;
-    item.tensor = copy;
+    auto here = runtime::to_host(copy);
+    if (!here) return std::unexpected(checked(here.error()));
+    item.tensor = std::move(*here);
   }
   return result;
 }
 
 // What earlier candidates may have written to becomes what it was.
-void KernelWorkload::restore() const {
+Expected<void> KernelWorkload::restore() const {
   for (std::size_t i = 0; i < written_.size(); ++i) {
-    const runtime::Storage& from = pristine_leaves_[written_[i]].tensor->storage;
-    std::copy_n(from.data, from.bytes, copies_[i].storage.data);
+    const runtime::Storage& to = copies_[i].storage;
+    if (to.device != nullptr) {
+      const runtime::Storage& from = kept_.leaves()[written_[i]].tensor->storage;
+      if (auto done = to.device->copy(to.data, from.data, from.bytes); !done) return done;
+    } else {
+      const runtime::Storage& from = pristine_leaves_[written_[i]].tensor->storage;
+      std::copy_n(from.data, from.bytes, to.data);
+    }
   }
+  return {};
 }
 
 Expected<void> KernelWorkload::check(const Candidate& candidate) {
@@ -142,6 +190,23 @@ void KernelWorkload::flush_caches() {
   for (std::size_t i = 0; i < flush_buffer_.size(); i += 64) {
     flush_buffer_[i] = static_cast<std::byte>(static_cast<int>(flush_buffer_[i]) + 1);
   }
+}
+
+double KernelWorkload::time(const Candidate& candidate, i64 batch, bool cold,
+                            const tune::Clock& clock) {
+  const runtime::Executable& code = executable(candidate);
+  if (!code.device()) return Workload::time(candidate, batch, cold, clock);
+  auto call = [&]() -> Expected<void> {
+    auto result = code.call(leaves_);
+    if (!result) return std::unexpected(result.error());
+    return {};
+  };
+  if (cold) batch = std::max(batch, device_batch(last_seconds_));
+  auto seconds =
+      code.device()->time(call, {.samples = kDeviceSamples, .batch = batch, .cold = cold});
+  if (!seconds) throw tune::WorkloadLost(checked(seconds.error()).message);
+  last_seconds_ = tune::median_of(std::move(*seconds));
+  return last_seconds_;
 }
 
 }  // namespace peri::driver

@@ -1,5 +1,6 @@
 // A compiled kernel as the tuner sees it: candidates are executables, checked and run on the
-// arguments of a call.
+// arguments of a call, on the host or on a device. The device is opened by the process that first
+// makes a candidate; it throws tune::WorkloadLost when that device has stopped working.
 #pragma once
 
 #include <vector>
@@ -7,6 +8,7 @@
 #include "driver/arguments.h"
 #include "driver/check_result.h"
 #include "driver/compile.h"
+#include "driver/placed_arguments.h"
 #include "tune/bench.h"
 
 namespace peri::driver {
@@ -23,10 +25,12 @@ class KernelWorkload : public tune::Workload {
   Expected<void> check(const Candidate& candidate) override;
   void run(const Candidate& candidate) override;
   void flush_caches() override;
+  double time(const Candidate& candidate, i64 batch, bool cold, const tune::Clock& clock) override;
 
  private:
-  void make_leaves();
-  void restore() const;
+  Expected<void> make_leaves(const std::shared_ptr<runtime::Device>& device);
+  void make_guarded_copies();
+  Expected<void> restore() const;
   Expected<runtime::Result> run_guarded(const Candidate& candidate);
   Expected<tune::Accuracy> compare_with_reference(const runtime::Result& result);
 
@@ -34,11 +38,13 @@ class KernelWorkload : public tune::Workload {
   std::vector<runtime::Leaf> pristine_leaves_;
   std::vector<i64> written_;             // leaves that calls write to
   std::vector<runtime::Tensor> copies_;  // of these, by position in `written_`
+  PlacedArguments kept_, placed_;        // on a device: as they were, and of calls
   std::vector<runtime::Leaf> leaves_;    // of calls; made by the first trust()
   Tolerance tolerance_;
   Expected<Reference> reference_;
   Trusted trusted_;
   std::vector<std::byte> flush_buffer_;
+  double last_seconds_ = 1;  // that a device took for a call
 };
 
 }  // namespace peri::driver

@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/thread_pool.h"
 #include "ir/access_error.h"
+#include "runtime/guard.h"
 #include "types/sym_ops.h"
 
 namespace peri::runtime {
@@ -102,6 +103,13 @@ void fill(std::byte* data, i64 bytes, Dtype dtype, SymValue value) {
   for (i64 at = 0; at < bytes; at += size) std::memcpy(data + at, element, size);
 }
 
+Expected<void> fill(Device& device, std::byte* data, i64 bytes, Dtype dtype, SymValue value) {
+  std::byte element[8] = {};
+  auto size = static_cast<std::size_t>(size_of(dtype));
+  encode(dtype, value, element);
+  return device.fill(data, bytes / size_of(dtype), std::span(element, size));
+}
+
 // Copies `sizes[d]` elements along each dimension from d on.
 void copy_elements(std::byte* to, const std::byte* from, const Tensor& target, const Tensor& source,
                    i64 d, i64 size) {
@@ -117,6 +125,32 @@ void copy_elements(std::byte* to, const std::byte* from, const Tensor& target, c
   for (i64 i = 0; i < target.sizes[d]; ++i) {
     copy_elements(to + i * to_step, from + i * from_step, target, source, d + 1, size);
   }
+}
+
+// Copies between tensors of equal sizes.
+void copy_tensor(const Tensor& target, Tensor source) {
+  if (target.dtype != source.dtype) source = convert(source, target.dtype);
+  copy_elements(target.data(), source.data(), target, source, 0, size_of(target.dtype));
+}
+
+// On a device; what its copy engine cannot do goes by way of the host.
+Expected<void> copy_on_device(const Tensor& target, const Tensor& source, Device& device) {
+  bool plain = target.dtype == source.dtype && target.is_contiguous() && source.is_contiguous();
+  if (plain) {
+    return device.copy(target.data(), source.data(), target.numel() * size_of(target.dtype));
+  }
+  auto here = to_host(target), from = to_host(source);
+  if (!here || !from) return std::unexpected(here ? from.error() : here.error());
+  copy_tensor(*here, *from);
+  return device.copy_in(target.storage.data, here->storage.data, target.storage.bytes);
+}
+
+std::unexpected<Error> wrong_device(const std::string& name, const Tensor& tensor) {
+  bool here = tensor.storage.device == nullptr;
+  return fail("wrong-device",
+              fmt::format("argument `{}` is in the memory of {}", name,
+                          here ? "the host" : tensor.storage.device->properties().name),
+              "copy it to the device that the kernel is compiled for");
 }
 
 }  // namespace
@@ -138,12 +172,31 @@ Executable::Executable(std::shared_ptr<const lower::Lowered> lowered,
     : lowered_(std::move(lowered)),
       program_(lowered_->host),
       artifact_(std::move(artifact)),
-      plan_(program_, std::move(known)) {
+      plan_(program_, known),
+      known_(std::move(known)) {
   for (const backends::RootCode& code : artifact_.roots) plan_root(code);
   for (i64 s = 0; s < static_cast<i64>(program_.slots.size()); ++s) {
     if (program_.slots[s].kind == check::HostTensor::Kind::Argument) argument_slots_.push_back(s);
   }
   plan_result(program_.result);
+}
+
+Expected<std::shared_ptr<const Executable>> Executable::on_device(
+    std::shared_ptr<const lower::Lowered> lowered, std::vector<ScalarValue> known,
+    backends::Artifact artifact, Placement placement) {
+  auto made =
+      std::make_shared<Executable>(std::move(lowered), std::move(known), std::move(artifact));
+  auto code = placement.device->load(made->artifact_);
+  if (!code) return std::unexpected(code.error());
+  made->code_ = std::move(*code);
+  made->placement_ = std::move(placement);
+  const auto& launches = made->artifact_.launches;
+  for (std::size_t i = 0; i < launches.size(); ++i) {
+    made->launches_.emplace_back(launches[i], static_cast<i64>(i), made->lowered_->kernel,
+                                 made->plan_);
+  }
+  made->artifact_.images.clear();  // loaded
+  return made;
 }
 
 void Executable::plan_root(const backends::RootCode& code) {
@@ -204,6 +257,9 @@ Expected<void> Executable::bind_arguments(CallFrame& frame) const {
   for (i64 s : argument_slots_) {
     const Tensor* tensor = frame.leaves[program_.slots[s].leaf].tensor;
     BUG_IF(tensor == nullptr, "argument `{}` is no tensor", program_.slots[s].name);
+    if (tensor->storage.device != placement_.device.get()) {
+      return wrong_device(program_.slots[s].name, *tensor);
+    }
     frame.data[s] = tensor->data();
     if (auto bound = bind_views(s, frame); !bound) return bound;
   }
@@ -233,19 +289,64 @@ Expected<void> Executable::allocate(i64 index, CallFrame& frame) const {
     if (!needed) return std::unexpected(needed.error());
     bytes = *needed;
   }
-  auto storage = runtime::allocate(bytes);
+  Device* device = placement_.device.get();
+  auto storage = device == nullptr ? runtime::allocate(bytes) : device->allocate(bytes);
   if (!storage) return std::unexpected(storage.error());
   frame.storages[op.slot] = std::move(*storage);
-  frame.data[op.slot] = frame.storages[op.slot].data;
+  std::byte* data = frame.data[op.slot] = frame.storages[op.slot].data;
   if (ScalarId value = plan_.op_scalar(index)) {
     const ScalarValue& number = frame.scalars[value.index];
     if (!number) return std::unexpected(evaluate_integer(number).error());
-    fill(frame.data[op.slot], bytes, dtype, *number);
+    if (device == nullptr) {
+      fill(data, bytes, dtype, *number);
+    } else if (auto done = fill(*device, data, bytes, dtype, *number); !done) {
+      return done;
+    }
+  } else if (device != nullptr && GuardedAllocations::active()) {
+    std::byte poison[] = {GuardedAllocations::kPoison};
+    if (auto done = device->fill(data, bytes, poison); !done) return done;
   }
   return bind_views(op.slot, frame);
 }
 
+Expected<void> Executable::launch_on_device(i64 index, CallFrame& frame) const {
+  const LaunchPlan& plan = launches_[index];
+  auto fits = plan.fits(frame.scalars, frame.data);
+  if (!fits) return std::unexpected(fits.error());
+  if (*fits) return plan.run(*placement_.device, *code_, frame.scalars, frame.data, frame.launch);
+  auto other = general();
+  return other ? (*other)->launch_generally(index, frame) : std::unexpected(other.error());
+}
+
+// With the frame of another executable of the same program.
+Expected<void> Executable::launch_generally(i64 index, CallFrame& frame) const {
+  std::vector<ScalarValue> storage;
+  Scalars scalars = plan_.scalars().evaluate(frame.leaves, storage);
+  auto fits = launches_[index].fits(scalars, frame.data);
+  if (!fits) return std::unexpected(fits.error());
+  if (*fits) {
+    return launches_[index].run(*placement_.device, *code_, scalars, frame.data, frame.launch);
+  }
+  return fail("unsupported-size", "a size of these arguments is larger than the code is made for",
+              "let the size be part of the specialisation: `static_shapes=True`");
+}
+
+Expected<const Executable*> Executable::general() const {
+  std::lock_guard lock(mutex_);
+  if (general_) return general_.get();
+  if (!placement_.general) {
+    return fail("unsupported-size", "a size or an address of these arguments is not provided for");
+  }
+  auto artifact = placement_.general();
+  if (!artifact) return std::unexpected(artifact.error());
+  auto made = on_device(lowered_, known_, std::move(*artifact), {placement_.device, {}});
+  if (!made) return std::unexpected(made.error());
+  general_ = std::move(*made);
+  return general_.get();
+}
+
 Expected<void> Executable::launch(i64 index, CallFrame& frame) const {
+  if (code_) return launch_on_device(index, frame);
   const backends::RootCode& code = artifact_.roots[index];
   const RootPlan& root = roots_[index];
   frame.arguments.resize(root.slots.size() + root.scalars.size());
@@ -274,8 +375,8 @@ Expected<void> Executable::copy(const HostOp& op, const CallFrame& frame) const 
   auto target = tensor_of(op.slot, frame);
   auto source = tensor_of(op.source, frame);
   if (!target || !source) return std::unexpected(target ? source.error() : target.error());
-  if (target->dtype != source->dtype) *source = convert(*source, target->dtype);
-  copy_elements(target->data(), source->data(), *target, *source, 0, size_of(target->dtype));
+  if (Device* device = placement_.device.get()) return copy_on_device(*target, *source, *device);
+  copy_tensor(*target, *source);
   return {};
 }
 

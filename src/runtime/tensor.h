@@ -1,4 +1,4 @@
-// Tensors on the host: dtype, sizes, strides in elements, shared storage.
+// Tensors: dtype, sizes, strides in elements, shared storage.
 #pragma once
 
 #include <memory>
@@ -10,11 +10,14 @@
 
 namespace peri::runtime {
 
+class Device;
+
 // A block of bytes, freed to the allocator it came from when the last tensor drops it.
 struct Storage {
   std::byte* data = nullptr;
   i64 bytes = 0;
   std::shared_ptr<void> owner{};  // keeps `data` alive
+  Device* device = nullptr;       // whose memory `data` points into; null: the host's
 };
 
 // A strided view of a storage. Copies share the storage. Strides are in elements and may be 0
@@ -47,13 +50,14 @@ Tensor empty(Dtype dtype, std::vector<i64> sizes);
 Tensor zeros(Dtype dtype, std::vector<i64> sizes);
 
 // Element access by linear (row-major, logical) index, for tests, checks and files; not for speed.
+// Of tensors on the host.
 // Integers wrap, floats become integers towards zero, halves convert through float.
 double get_real(const Tensor& tensor, i64 linear);
 i64 get_integer(const Tensor& tensor, i64 linear);
 void set_real(const Tensor& tensor, i64 linear, double value);
 void set_integer(const Tensor& tensor, i64 linear, i64 value);
 
-// A contiguous copy converted to `dtype`.
+// A contiguous copy converted to `dtype`, of a tensor on the host.
 Tensor convert(const Tensor& tensor, Dtype dtype);
 
 }  // namespace peri::runtime

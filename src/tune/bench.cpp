@@ -70,7 +70,9 @@ class LocalBench : public Bench {
     for (i64 round = 0; round < request.rounds; ++round) {
       for (i64 i = 0; i < count; ++i) {
         i64 at = round % 2 == 0 ? i : count - 1 - i;
-        result.samples[at].push_back(time_once(request, request.ids[at]));
+        const Workload::Candidate& candidate = candidates_.at(request.ids[at]);
+        result.samples[at].push_back(
+            workload_.time(candidate, request.batch, request.cold, clock_));
       }
     }
     return result;
@@ -83,14 +85,6 @@ class LocalBench : public Bench {
   const std::optional<Error>& failure() const override { return none_; }
 
  private:
-  double time_once(const TimeRequest& request, i64 id) {
-    const Workload::Candidate& candidate = candidates_.at(id);
-    if (request.cold) workload_.flush_caches();
-    double begin = clock_();
-    for (i64 i = 0; i < request.batch; ++i) workload_.run(candidate);
-    return (clock_() - begin) / static_cast<double>(request.batch);
-  }
-
   Workload& workload_;
   i64 compile_threads_;
   Clock clock_;
@@ -99,6 +93,13 @@ class LocalBench : public Bench {
 };
 
 }  // namespace
+
+double Workload::time(const Candidate& candidate, i64 batch, bool cold, const Clock& clock) {
+  if (cold) flush_caches();
+  double begin = clock();
+  for (i64 i = 0; i < batch; ++i) run(candidate);
+  return (clock() - begin) / static_cast<double>(batch);
+}
 
 std::unique_ptr<Bench> local_bench(Workload& workload, i64 compile_threads, Clock clock) {
   return std::make_unique<LocalBench>(workload, compile_threads, std::move(clock));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,15 @@ class Workload {
   virtual void run(const Candidate& candidate) = 0;
   // Drives the operands out of the caches.
   virtual void flush_caches() = 0;
+  // Mean seconds of `batch` runs in a row, of flushed caches if `cold`; by `clock`, unless the
+  // workload has a better one.
+  virtual double time(const Candidate& candidate, i64 batch, bool cold, const Clock& clock);
+};
+
+// A workload throws this where it can go on no more, as when the device has stopped working: a
+// worker ends by it, and is replaced.
+class WorkloadLost : public std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 // What became of a request; the status of the candidate at fault.

@@ -27,13 +27,14 @@ std::string run_config(driver::Compilation& c, const space::Config& config,
   auto code = driver::generate(c, config);
   if (!code) return code.error().code + ": " + code.error().message;
   auto executable = driver::load(c, config, code->artifact);
+  if (!executable) return executable.error().code + ": " + executable.error().message;
   driver::Arguments mine = driver::clone(arguments);
   auto leaves = driver::leaves_of(mine, c.lowered->host.leaf_names);
   auto fresh = driver::leaves_of(arguments, c.lowered->host.leaf_names);
   std::vector<runtime::ScalarValue> known = space::config_values(c.lowered->kernel, config);
   auto reference = driver::run_reference(*c.lowered, known, fresh);
   if (!reference) return reference.error().code + ": " + reference.error().message;
-  auto result = executable->call(leaves);
+  auto result = (*executable)->call(leaves);
   if (!result) return result.error().code + ": " + result.error().message;
   driver::Tolerance tolerance = driver::tolerance_of(*c.lowered, known);
   auto report = driver::check_result(*c.lowered, *result, leaves, *reference, tolerance);

@@ -52,13 +52,14 @@ std::string LanguageKernel::run(const space::Config& config, const driver::Argum
   auto code = driver::generate(c_, config);
   if (!code) return code.error().message;
   auto executable = driver::load(c_, config, code->artifact);
+  if (!executable) return executable.error().message;
   driver::Arguments mine = driver::clone(arguments);
   auto leaves = driver::leaves_of(mine, c_.lowered->host.leaf_names);
   auto fresh = driver::leaves_of(arguments, c_.lowered->host.leaf_names);
   auto known = space::config_values(c_.lowered->kernel, config);
   std::vector<runtime::ScalarValue> values(known.begin(), known.end());
   auto reference = driver::run_reference(*c_.lowered, values, fresh);
-  auto result = executable->call(leaves);
+  auto result = (*executable)->call(leaves);
   if (!reference && !result) {
     error_ = result.error();
     bool same =

@@ -216,10 +216,20 @@ class Lint {
       if (!api && (other == order_.end() || other > own)) {
         fault("layering", file.path, fmt::format("includes {}", line.substr(9)));
       }
-      bool private_header = line.find("backends/cpu/") != std::string::npos;
-      if (private_header && inside.rfind("backends/", 0) != 0) {
-        fault("layering", file.path, "includes a backend's own header");
-      }
+      check_private(file.path, inside, line);
+    }
+  }
+
+  // Headers of one backend or device interface are its own and the registry's.
+  void check_private(const std::string& path, const std::string& inside, const std::string& line) {
+    auto includes = [&](const char* folder) { return line.find(folder) != std::string::npos; };
+    bool backend = includes("\"backends/cpu/") || includes("\"backends/triton/");
+    if (backend && inside.rfind("backends/", 0) != 0) {
+      fault("layering", path, "includes a backend's own header");
+    }
+    bool registry = inside == "runtime/device.cpp" || inside.rfind("runtime/cuda/", 0) == 0;
+    if (includes("\"runtime/cuda/") && !registry) {
+      fault("layering", path, "includes a device interface's own header");
     }
   }
 

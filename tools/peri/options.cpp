@@ -176,7 +176,7 @@ void add_commands(CLI::App& app, Options& options) {
   run->add_flag("--time", options.time, "repeat the call and print the median time and its spread");
   add_json(*run, options);
   add_settings(*run, options,
-               {"device", "cpu", "python", "threads", "seed", "cache_dir", "no_cache",
+               {"device", "cpu", "python", "threads", "seed", "cold", "cache_dir", "no_cache",
                 "require_tuned", "passes_off", "check_budget"});
 
   CLI::App* tune = app.add_subcommand("tune", "Search the config space for the fastest config");

@@ -6,6 +6,8 @@
 #include "base/files.h"
 #include "commands.h"
 #include "driver/check_result.h"
+#include "driver/device_time.h"
+#include "driver/placed_arguments.h"
 #include "driver/tuned_store.h"
 #include "runtime/npy.h"
 #include "tune/measure.h"
@@ -66,6 +68,7 @@ class Run {
 
   Expected<void> run() {
     if (auto done = session_.prepare(); !done) return done;
+    c_.request.opens_device = true;
     if (auto done = driver::compile(c_); !done) return done;
     report_config();
     leaves_ = leaves_of(session_.arguments(), c_.lowered->host.leaf_names);
@@ -73,12 +76,12 @@ class Run {
     if (session_.options().check) {
       if (auto done = run_reference(); !done) return done;
     }
-    auto result = c_.executable->call(leaves_);
-    if (!result) return std::unexpected(result.error());
-    result_ = std::move(*result);
+    if (auto done = call(); !done) return done;
     report_outputs();
     if (session_.options().check) check();
-    if (session_.options().time) time();
+    if (session_.options().time) {
+      if (auto done = time(); !done) return done;
+    }
     return session_.options().out.empty() ? Expected<void>() : write_outputs();
   }
 
@@ -110,6 +113,19 @@ class Run {
     return {};
   }
 
+  // The result, and what the call wrote to, is on the host afterwards.
+  Expected<void> call() {
+    auto placed = driver::PlacedArguments::place(leaves_, c_.executable->device());
+    if (!placed) return std::unexpected(placed.error());
+    placed_ = std::move(*placed);
+    auto result = c_.executable->call(placed_.leaves());
+    if (!result) return std::unexpected(result.error());
+    auto here = driver::to_host(*result);
+    if (!here) return std::unexpected(here.error());
+    result_ = std::move(*here);
+    return placed_.copy_back(driver::written_leaves(*c_.lowered));
+  }
+
   void report_outputs() {
     outputs_ = outputs_of(result_);
     ordered_json list = ordered_json::array();
@@ -132,9 +148,31 @@ class Run {
     if (!report.ok) status_ = kCheckFailed;
   }
 
-  void time() {
-    tune::Timing timing = tune::time_calls(
-        tune::steady_clock(), [&] { (void)c_.executable->call(leaves_); }, kTimingSeconds);
+  Expected<void> time() {
+    if (c_.executable->device()) return time_device();
+    if (session_.options().settings.cold) {
+      return fail("bad-setting", "--cold times calls on devices with memory of their own",
+                  "`peri tune --cold` times calls of the host on cold caches");
+    }
+    report_time(tune::time_calls(
+        tune::steady_clock(), [&] { (void)c_.executable->call(leaves_); }, kTimingSeconds));
+    return {};
+  }
+
+  Expected<void> time_device() {
+    bool cold = session_.options().settings.cold;
+    auto timing = driver::time_on_device(*c_.executable, placed_.leaves(), cold, kTimingSeconds);
+    if (!timing) return std::unexpected(timing.error());
+    report_time(*timing);
+    auto queueing = driver::time_queueing(*c_.executable, placed_.leaves());
+    if (!queueing) return std::unexpected(queueing.error());
+    session_.json()["time"]["cache"] = cold ? "cold" : "warm";
+    session_.json()["time"]["host_us"] = *queueing * 1e6;
+    session_.text(fmt::format("a call takes the host {}", tune::print_seconds(*queueing)));
+    return {};
+  }
+
+  void report_time(const tune::Timing& timing) {
     session_.json()["time"] = {{"median_ms", timing.median * 1e3},
                                {"low_ms", timing.low * 1e3},
                                {"high_ms", timing.high * 1e3},
@@ -166,6 +204,7 @@ class Run {
   Session& session_;
   driver::Compilation& c_;
   std::vector<Leaf> leaves_;
+  driver::PlacedArguments placed_;
   std::vector<runtime::ScalarValue> known_;
   driver::Reference reference_;
   Result result_;

@@ -277,7 +277,8 @@ Binary binary_of(const json& reply, const Source& source) {
   binary.scratch_bytes = reply.value("scratch", i64{0});
   binary.scratch_alignment = reply.value("scratch_alignment", i64{1});
   for (const json& map : reply.value("maps", json::array())) {
-    binary.swizzles.push_back(map.value("swizzle", i64{0}));
+    binary.descriptors.push_back(
+        {map.value("swizzle", i64{0}), map.value("block_size", std::vector<i64>())});
   }
   for (const std::string& stage : source.keep) {
     binary.texts.push_back(reply.value("texts", json::object()).value(stage, std::string()));

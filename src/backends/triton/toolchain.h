@@ -26,6 +26,12 @@ struct Source {
   std::vector<std::string> keep;  // stages to keep as text: "ttir", "ttgir", "llir", "ptx"
 };
 
+// How the compiled code copies through a descriptor parameter.
+struct DescriptorLayout {
+  i64 swizzle = 0;       // as backends::TensorMap has it
+  std::vector<i64> box;  // of one copy: a tile may take several
+};
+
 struct Binary {
   std::string function;
   std::string format;  // "cubin", "hsaco"
@@ -34,9 +40,9 @@ struct Binary {
   i64 shared_bytes = 0;
   i64 cluster = 1;
   i64 scratch_bytes = 0, scratch_alignment = 1;
-  std::vector<i64> swizzles;       // of each descriptor parameter
-  std::vector<std::string> texts;  // of Source::keep
-  std::string compiler;            // "triton 3.6.0"
+  std::vector<DescriptorLayout> descriptors;  // of each descriptor parameter
+  std::vector<std::string> texts;             // of Source::keep
+  std::string compiler;                       // "triton 3.6.0"
 };
 
 struct ToolchainOptions {

@@ -75,7 +75,11 @@ void add_compiled_facts(const RootText& root, const Plan& plan, Binary binary, i
   std::size_t map = 0;
   for (LaunchParam& param : launch.params) {
     bool is_map = param.kind == LaunchParam::Kind::Map;
-    if (is_map && map < binary.swizzles.size()) param.map.swizzle = binary.swizzles[map++];
+    if (is_map && map < binary.descriptors.size()) {
+      const DescriptorLayout& layout = binary.descriptors[map++];
+      param.map.swizzle = layout.swizzle;
+      if (layout.box.size() == param.map.box.size()) param.map.box = layout.box;
+    }
     params.push_back(param);
     if (!is_map) continue;
     const ir::TensorParam& tensor = plan.kernel().tensors[param.tensor];

@@ -1,0 +1,283 @@
+#include "runtime/cuda/device.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <mutex>
+
+#include "runtime/cuda/code.h"
+#include "runtime/cuda/memory.h"
+#include "runtime/cuda/stopwatch.h"
+
+namespace peri::cuda {
+
+using runtime::DeviceCode;
+using runtime::DeviceProperties;
+using runtime::Storage;
+
+namespace {
+
+constexpr int kOldestDriver = 12000;  // tensor maps and launch attributes
+constexpr i64 kFlushTimes = 2;        // the L2 cache, to be written to empty it
+
+Address address_of(const std::byte* at) { return reinterpret_cast<Address>(at); }
+
+MapType map_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::F16:
+      return MapType::F16;
+    case Dtype::BF16:
+      return MapType::BF16;
+    case Dtype::F32:
+      return MapType::F32;
+    case Dtype::I32:
+      return MapType::I32;
+    default:
+      return size_of(dtype) == 1 ? MapType::U8 : size_of(dtype) == 2 ? MapType::U16 : MapType::U32;
+  }
+}
+
+// Makes a device's context current in this thread; gives back the one that was.
+class Scope {
+ public:
+  Scope(const Driver& driver, Context context) : driver_(driver) {
+    (void)driver_.context_get(&before_);
+    changed_ = before_ != context;
+    if (changed_) (void)driver_.context_set(context);
+  }
+  ~Scope() {
+    if (changed_ && before_ != nullptr) (void)driver_.context_set(before_);
+  }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+ private:
+  const Driver& driver_;
+  Context before_ = nullptr;
+  bool changed_ = false;
+};
+
+class CudaDevice final : public runtime::Device {
+ public:
+  CudaDevice(const Driver& driver, DeviceProperties properties, Context context, Stream stream)
+      : driver_(driver),
+        properties_(std::move(properties)),
+        context_(context),
+        stream_(stream),
+        memory_(std::make_shared<Memory>(driver)) {}
+
+  const DeviceProperties& properties() const override { return properties_; }
+
+  Expected<Storage> allocate(i64 bytes) override {
+    Scope scope(driver_, context_);
+    auto block = memory_->allocate(bytes);
+    if (!block) return std::unexpected(block.error());
+    Address at = *block;
+    auto* data = reinterpret_cast<std::byte*>(at);
+    auto release = [memory = memory_, at, bytes](void*) { memory->release(at, bytes); };
+    return Storage{data, bytes, std::shared_ptr<void>(data, std::move(release)), this};
+  }
+
+  Expected<void> copy_in(std::byte* to, const std::byte* from, i64 bytes) override {
+    if (bytes == 0) return {};
+    Scope scope(driver_, context_);
+    auto size = static_cast<std::size_t>(bytes);
+    return check(driver_.copy_in(address_of(to), from, size, stream_), "copying to the device");
+  }
+
+  Expected<void> copy_out(std::byte* to, const std::byte* from, i64 bytes) override {
+    if (bytes == 0) return {};
+    Scope scope(driver_, context_);
+    auto size = static_cast<std::size_t>(bytes);
+    Status status = driver_.copy_out(to, address_of(from), size, stream_);
+    if (status == kSuccess) status = driver_.stream_synchronize(stream_);
+    return check(status, "copying from the device");
+  }
+
+  Expected<void> copy(std::byte* to, const std::byte* from, i64 bytes) override {
+    if (bytes == 0) return {};
+    Scope scope(driver_, context_);
+    auto size = static_cast<std::size_t>(bytes);
+    return check(driver_.copy(address_of(to), address_of(from), size, stream_),
+                 "copying on the device");
+  }
+
+  Expected<void> fill(std::byte* to, i64 count, std::span<const std::byte> element) override {
+    if (count == 0) return {};
+    Scope scope(driver_, context_);
+    return check(set(address_of(to), static_cast<std::size_t>(count), element), "filling a tensor");
+  }
+
+  Expected<std::shared_ptr<DeviceCode>> load(const backends::Artifact& artifact) override {
+    Scope scope(driver_, context_);
+    auto code = std::make_shared<Code>(driver_, context_, stream_);
+    if (auto loaded = code->load(artifact); !loaded) return std::unexpected(loaded.error());
+    return code;
+  }
+
+  Expected<void> launch(const DeviceCode& code, i64 index, const std::array<i64, 3>& grid,
+                        void** params) override {
+    Scope scope(driver_, context_);
+    const auto& loaded = static_cast<const Code&>(code);
+    return check(loaded.launch(index, grid, params), "launching a kernel");
+  }
+
+  Expected<void> encode(const runtime::TensorMapRequest& request, std::byte* to) override {
+    std::array<u64, 5> sizes{}, strides{};
+    std::array<unsigned, 5> box{}, steps{1, 1, 1, 1, 1};
+    auto rank = static_cast<unsigned>(request.box.size());
+    auto element = static_cast<u64>(size_of(request.dtype));
+    for (unsigned d = 0; d < rank; ++d) {  // the driver has the fastest first
+      unsigned from = rank - 1 - d;
+      sizes[d] = static_cast<u64>(request.sizes[from]);
+      box[d] = static_cast<unsigned>(request.box[from]);
+      if (d > 0) strides[d - 1] = element * static_cast<u64>(request.strides[from]);
+    }
+    Status status = driver_.encode_tiled(reinterpret_cast<TensorMap*>(to), map_type(request.dtype),
+                                         rank, request.address, sizes.data(), strides.data(),
+                                         box.data(), steps.data(), 0,
+                                         static_cast<int>(request.swizzle), kPromotionL2_128B, 0);
+    return check(status, "describing a tensor to the copy engine");
+  }
+
+  Expected<void> synchronize() override {
+    Scope scope(driver_, context_);
+    return check(driver_.stream_synchronize(stream_), "waiting for the device");
+  }
+
+  Expected<std::vector<double>> time(FunctionRef<Expected<void>()> call,
+                                     const runtime::DeviceTimeRequest& request) override {
+    Scope scope(driver_, context_);
+    Stopwatch stopwatch(driver_, stream_);
+    if (!request.cold) return stopwatch.time(call, request.samples, request.batch);
+    if (flush_.data == nullptr) {
+      auto buffer = allocate(kFlushTimes * properties_.l2_bytes);
+      if (!buffer) return std::unexpected(buffer.error());
+      flush_ = std::move(*buffer);
+    }
+    auto flush = [&] {
+      return check(driver_.set_8(address_of(flush_.data), 0, static_cast<std::size_t>(flush_.bytes),
+                                 stream_),
+                   "flushing the device's cache");
+    };
+    return stopwatch.time_flushed(call, flush, request.samples, request.batch);
+  }
+
+ private:
+  Expected<void> check(Status status, std::string_view what) const {
+    if (status == kSuccess) return {};
+    return std::unexpected(error_of(driver_, status, what));
+  }
+
+  Status set(Address to, std::size_t count, std::span<const std::byte> element) const {
+    u64 bits = 0;
+    std::memcpy(&bits, element.data(), element.size());
+    auto low = static_cast<unsigned>(bits), high = static_cast<unsigned>(bits >> 32);
+    switch (element.size()) {
+      case 1:
+        return driver_.set_8(to, static_cast<unsigned char>(bits), count, stream_);
+      case 2:
+        return driver_.set_16(to, static_cast<unsigned short>(bits), count, stream_);
+      case 4:
+        return driver_.set_32(to, low, count, stream_);
+      default:
+        break;
+    }
+    if (low == high) return driver_.set_32(to, low, 2 * count, stream_);
+    Status status = driver_.set_2d_32(to, 8, low, 1, count, stream_);
+    return status == kSuccess ? driver_.set_2d_32(to + 4, 8, high, 1, count, stream_) : status;
+  }
+
+  const Driver& driver_;
+  DeviceProperties properties_;
+  Context context_;
+  Stream stream_;
+  std::shared_ptr<Memory> memory_;
+  Storage flush_;
+};
+
+}  // namespace
+
+Expected<DeviceProperties> properties_of(const Driver& driver, i64 index) {
+  int version = 0, count = 0;
+  DeviceNumber device = 0;
+  Status status = driver.driver_version(&version);
+  if (status == kSuccess) status = driver.device_count(&count);
+  if (status == kSuccess && count <= index) {
+    return fail("no-device",
+                fmt::format("there is no device {}: this machine has {}", index, count),
+                "`nvidia-smi` lists the devices; see CUDA_VISIBLE_DEVICES too");
+  }
+  if (status == kSuccess && version < kOldestDriver) {
+    return fail("driver-too-old",
+                fmt::format("the driver is for CUDA {}.{}", version / 1000, version % 1000 / 10),
+                "install one for CUDA 12 or newer (525 or newer)");
+  }
+  if (status == kSuccess) status = driver.device_get(&device, static_cast<int>(index));
+  char name[256] = {};
+  std::size_t memory = 0;
+  if (status == kSuccess) status = driver.device_name(name, sizeof name - 1, device);
+  if (status == kSuccess) status = driver.device_memory(&memory, device);
+  auto attribute = [&](Attribute which) -> i64 {
+    int value = 0;
+    if (status == kSuccess) status = driver.device_attribute(&value, which, device);
+    return value;
+  };
+  DeviceProperties properties;
+  i64 capability = 10 * attribute(kCapabilityMajor) + attribute(kCapabilityMinor);
+  properties.target = fmt::format("sm_{}", capability);
+  properties.name = name;
+  properties.driver = fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+  properties.multiprocessors = attribute(kMultiprocessorCount);
+  properties.memory_bytes = static_cast<i64>(memory);
+  properties.l2_bytes = attribute(kL2CacheSize);
+  properties.shared_bytes = attribute(kSharedMemoryPerBlockOptin);
+  if (status == kSuccess) return properties;
+  return std::unexpected(error_of(driver, status, "asking for the device's properties"));
+}
+
+Expected<std::shared_ptr<runtime::Device>> open(const Driver& driver, i64 index) {
+  auto properties = properties_of(driver, index);
+  if (!properties) return std::unexpected(properties.error());
+  DeviceNumber device = 0;
+  Context context = nullptr;
+  Stream stream = nullptr;
+  Status status = driver.device_get(&device, static_cast<int>(index));
+  if (status == kSuccess) status = driver.context_retain(&context, device);
+  if (status == kSuccess) status = driver.context_set(context);
+  if (status == kSuccess) status = driver.stream_create(&stream, kStreamNonBlocking);
+  if (status != kSuccess) {
+    return std::unexpected(error_of(driver, status, fmt::format("opening device {}", index)));
+  }
+  return std::make_shared<CudaDevice>(driver, std::move(*properties), context, stream);
+}
+
+namespace {
+
+// Stays loaded: devices and tensors refer to it.
+Expected<const Driver*> local_driver() {
+  static std::mutex mutex;
+  static const Driver* loaded = nullptr;
+  std::lock_guard lock(mutex);
+  if (loaded != nullptr) return loaded;
+  auto driver = load_driver();
+  if (!driver) return std::unexpected(driver.error());
+  loaded = new Driver(*driver);
+  return loaded;
+}
+
+}  // namespace
+
+Expected<DeviceProperties> local_properties(i64 index) {
+  auto driver = local_driver();
+  if (!driver) return std::unexpected(driver.error());
+  return properties_of(**driver, index);
+}
+
+Expected<std::shared_ptr<runtime::Device>> open_local(i64 index) {
+  auto driver = local_driver();
+  if (!driver) return std::unexpected(driver.error());
+  return open(**driver, index);
+}
+
+}  // namespace peri::cuda

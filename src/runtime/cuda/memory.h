@@ -1,0 +1,40 @@
+// Caching allocator of a device's memory: asking the driver takes longer than most kernels run, so
+// freed blocks are kept for the next tensor of their size class.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "runtime/cuda/driver.h"
+
+namespace peri::cuda {
+
+// Thread-safe. A block may be handed out again while work on it is still queued: all work of a
+// device is queued in one order. The device's context must be current.
+class Memory {
+ public:
+  explicit Memory(const Driver& driver) : driver_(driver) {}
+
+  // Aligned to 256 bytes. Fails with `out-of-memory` after what is kept has been given back.
+  Expected<Address> allocate(i64 bytes);
+  // Takes back what allocate(bytes) gave.
+  void release(Address block, i64 bytes);
+  // Gives everything that is kept back to the driver.
+  void trim();
+
+  i64 live_bytes() const;
+  i64 driver_calls() const;  // allocations that the driver made
+
+  // What a request takes: eight classes an octave, so at most an eighth is slack.
+  static i64 rounded_size(i64 bytes);
+
+ private:
+  const Driver& driver_;
+  mutable std::mutex mutex_;
+  std::map<i64, std::vector<Address>> kept_;  // by rounded size
+  i64 live_bytes_ = 0;
+  i64 driver_calls_ = 0;
+};
+
+}  // namespace peri::cuda

@@ -1,0 +1,193 @@
+#include "runtime/device.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "base/bug.h"
+#include "base/fork_lock.h"
+#include "base/hash.h"
+#include "runtime/cuda/device.h"
+
+namespace peri::runtime {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr int kProbeMilliseconds = 60'000;
+
+struct Row {
+  std::string_view name;
+  Expected<DeviceProperties> (*properties)(i64 index);
+  Expected<std::shared_ptr<Device>> (*open)(i64 index);
+};
+
+// The registry: one line a device interface.
+constexpr Row kRows[] = {
+    {"cuda", cuda::local_properties, cuda::open_local},
+};
+
+const Row* find_row(std::string_view name) {
+  const Row* row = std::ranges::find(kRows, name, &Row::name);
+  return row == std::end(kRows) ? nullptr : row;
+}
+
+struct Opened {
+  std::mutex mutex;
+  std::map<std::pair<std::string_view, i64>, std::shared_ptr<Device>> devices;
+};
+
+Opened& opened() {
+  static auto& instance = *new Opened;  // tensors may outlive any order of destruction
+  return instance;
+}
+
+std::string human_bytes(i64 bytes) {
+  if (bytes >= i64{1} << 30)
+    return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
+  return fmt::format("{}M", bytes >> 20);
+}
+
+// --- a child that asks ---
+
+json json_of(const Expected<DeviceProperties>& found) {
+  if (!found) {
+    return {{"error", {found.error().code, found.error().message, found.error().hint}}};
+  }
+  return {{"target", found->target},       {"name", found->name},
+          {"driver", found->driver},       {"multiprocessors", found->multiprocessors},
+          {"memory", found->memory_bytes}, {"l2", found->l2_bytes},
+          {"shared", found->shared_bytes}};
+}
+
+Expected<DeviceProperties> properties_of(const json& answer) {
+  if (answer.contains("error")) {
+    const json& error = answer["error"];
+    return fail(error[0], error[1], error[2]);
+  }
+  DeviceProperties properties;
+  properties.target = answer["target"];
+  properties.name = answer["name"];
+  properties.driver = answer["driver"];
+  properties.multiprocessors = answer["multiprocessors"];
+  properties.memory_bytes = answer["memory"];
+  properties.l2_bytes = answer["l2"];
+  properties.shared_bytes = answer["shared"];
+  return properties;
+}
+
+[[noreturn]] void answer_and_exit(int pipe, const Row& row, i64 index) {
+  std::string text = json_of(row.properties(index)).dump();
+  const char* at = text.data();
+  for (std::size_t left = text.size(); left > 0;) {
+    ssize_t written = ::write(pipe, at, left);
+    if (written <= 0) break;
+    at += written;
+    left -= static_cast<std::size_t>(written);
+  }
+  ::_exit(0);
+}
+
+// What the other end says until it closes, or nothing in time.
+std::string read_all(int pipe) {
+  std::string text;
+  pollfd entry{pipe, POLLIN, 0};
+  while (::poll(&entry, 1, kProbeMilliseconds) > 0) {
+    char bytes[4096];
+    ssize_t got = ::read(pipe, bytes, sizeof bytes);
+    if (got <= 0) break;
+    text.append(bytes, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+Expected<DeviceProperties> ask_child(const Row& row, i64 index) {
+  int ends[2];
+  if (::pipe(ends) != 0) return fail("worker-failed", "cannot make a pipe");
+  fork_lock().lock();
+  pid_t child = ::fork();
+  if (child == 0) {
+    ::close(ends[0]);
+    answer_and_exit(ends[1], row, index);
+  }
+  fork_lock().unlock();
+  ::close(ends[1]);
+  std::string text = child < 0 ? "" : read_all(ends[0]);
+  ::close(ends[0]);
+  json answer = json::parse(text, nullptr, false);
+  if (child > 0 && !answer.is_object()) ::kill(child, SIGKILL);
+  if (child > 0) ::waitpid(child, nullptr, 0);
+  if (answer.is_object()) return properties_of(answer);
+  return fail("no-driver", fmt::format("the driver of `{}` devices does not answer", row.name),
+              "look at the system's log");
+}
+
+}  // namespace
+
+std::string DeviceProperties::fingerprint() const {
+  return hash_hex(fmt::format("{} {} {} {} {}", name, target, multiprocessors, l2_bytes, driver));
+}
+
+std::string DeviceProperties::describe() const {
+  return fmt::format("{}, {}, {} multiprocessors, L2 {}, {}, driver {}", name, target,
+                     multiprocessors, human_bytes(l2_bytes), human_bytes(memory_bytes), driver);
+}
+
+bool is_device(std::string_view name) { return find_row(name) != nullptr; }
+
+Expected<std::shared_ptr<Device>> open_device(std::string_view name, i64 index) {
+  const Row* row = find_row(name);
+  BUG_IF(row == nullptr, "`{}` is no device to be opened", name);
+  Opened& all = opened();
+  std::lock_guard lock(all.mutex);
+  std::shared_ptr<Device>& device = all.devices[{row->name, index}];
+  if (device) return device;
+  auto made = row->open(index);
+  if (!made) return std::unexpected(made.error());
+  device = *made;
+  return device;
+}
+
+Expected<DeviceProperties> probe_device(std::string_view name, i64 index) {
+  const Row* row = find_row(name);
+  BUG_IF(row == nullptr, "`{}` is no device to be opened", name);
+  {
+    Opened& all = opened();
+    std::lock_guard lock(all.mutex);
+    auto found = all.devices.find({row->name, index});
+    if (found != all.devices.end() && found->second) return found->second->properties();
+  }
+  return ask_child(*row, index);
+}
+
+Expected<Tensor> to_device(const Tensor& tensor, Device& device) {
+  auto storage = device.allocate(tensor.storage.bytes);
+  if (!storage) return std::unexpected(storage.error());
+  auto copied = device.copy_in(storage->data, tensor.storage.data, tensor.storage.bytes);
+  if (!copied) return std::unexpected(copied.error());
+  Tensor there = tensor;
+  there.storage = std::move(*storage);
+  return there;
+}
+
+Expected<Tensor> to_host(const Tensor& tensor) {
+  Device* device = tensor.storage.device;
+  if (device == nullptr) return tensor;
+  auto storage = allocate(tensor.storage.bytes);
+  if (!storage) return std::unexpected(storage.error());
+  auto copied = device->copy_out(storage->data, tensor.storage.data, tensor.storage.bytes);
+  if (!copied) return std::unexpected(copied.error());
+  Tensor here = tensor;
+  here.storage = std::move(*storage);
+  return here;
+}
+
+}  // namespace peri::runtime

@@ -1,0 +1,411 @@
+// The device interface and launches, on a fake driver.
+#include "runtime/device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lower/testing.h"
+#include "runtime/cuda/device.h"
+#include "runtime/cuda/fake_driver.h"
+#include "runtime/cuda/memory.h"
+#include "runtime/executor.h"
+#include "runtime/random.h"
+
+namespace peri::runtime {
+namespace {
+
+using backends::LaunchParam;
+using cuda::FakeDriver;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class DeviceTest : public testing::Test {
+ protected:
+  std::shared_ptr<Device> open(i64 index = 0) {
+    driver_ = fake_.table();
+    auto device = cuda::open(driver_, index);
+    EXPECT_TRUE(device) << device.error().message;
+    return device ? *device : nullptr;
+  }
+  std::string code_of_opening(i64 index = 0) {
+    driver_ = fake_.table();
+    auto device = cuda::open(driver_, index);
+    return device ? "" : device.error().code;
+  }
+
+  FakeDriver fake_;
+  cuda::Driver driver_;
+};
+
+TEST_F(DeviceTest, AMachineWithoutDriverIsAnErrorWithTheNextStep) {
+  auto driver = cuda::load_driver("libcuda-that-is-not-here.so.1");
+  ASSERT_FALSE(driver);
+  EXPECT_EQ(driver.error().code, "no-driver");
+  EXPECT_THAT(driver.error().hint, HasSubstr("--device cpu"));
+}
+
+TEST_F(DeviceTest, ALibraryThatLacksFunctionsIsTooOld) {
+  auto driver = cuda::load_driver("libm.so.6");
+  ASSERT_FALSE(driver);
+  EXPECT_EQ(driver.error().code, "driver-too-old");
+}
+
+TEST_F(DeviceTest, StartingNamesWhatIsMissing) {
+  driver_ = fake_.table();
+  fake_.fails["cuInit"] = cuda::kNoDevice;
+  EXPECT_EQ(cuda::start(driver_).error().code, "no-device");
+  fake_.fails["cuInit"] = cuda::kStubLibrary;
+  EXPECT_EQ(cuda::start(driver_).error().code, "no-driver");
+  fake_.fails["cuInit"] = cuda::kUnknown;
+  EXPECT_EQ(cuda::start(driver_).error().code, "no-driver");
+}
+
+TEST_F(DeviceTest, OpeningChecksIndexAndVersion) {
+  EXPECT_EQ(code_of_opening(0), "");
+  EXPECT_EQ(code_of_opening(1), "no-device");
+  fake_.version = 11080;
+  EXPECT_EQ(code_of_opening(0), "driver-too-old");
+}
+
+TEST_F(DeviceTest, PropertiesNameTheTarget) {
+  fake_.capability = 100;
+  auto device = open();
+  EXPECT_EQ(device->properties().target, "sm_100");
+  EXPECT_EQ(device->properties().multiprocessors, 132);
+  EXPECT_THAT(device->properties().describe(), HasSubstr("NVIDIA Fake, sm_100"));
+  DeviceProperties other = device->properties();
+  other.multiprocessors = 114;
+  EXPECT_NE(other.fingerprint(), device->properties().fingerprint());
+}
+
+TEST_F(DeviceTest, FreedMemoryIsHandedOutAgainWithoutTheDriver) {
+  auto device = open();
+  std::byte* first = device->allocate(1000)->data;
+  i64 asked = fake_.calls["cuMemAlloc"];
+  auto again = device->allocate(1020);
+  EXPECT_EQ(again->data, first);
+  EXPECT_EQ(fake_.calls["cuMemAlloc"], asked);
+  EXPECT_EQ(again->device, device.get());
+}
+
+TEST_F(DeviceTest, KeptMemoryIsGivenBackBeforeThereIsNone) {
+  fake_.memory = 1 << 20;
+  auto device = open();
+  (void)device->allocate(700 << 10);
+  EXPECT_TRUE(device->allocate(900 << 10));
+  auto held = device->allocate(900 << 10);
+  auto more = device->allocate(900 << 10);
+  ASSERT_FALSE(more);
+  EXPECT_EQ(more.error().code, "out-of-memory");
+}
+
+TEST_F(DeviceTest, FillsElementsOfEverySize) {
+  auto device = open();
+  for (std::size_t size : {1, 2, 4, 8}) {
+    std::vector<std::byte> element;
+    for (std::size_t i = 0; i < size; ++i) element.push_back(static_cast<std::byte>(i + 1));
+    auto storage = device->allocate(5 * 8);
+    ASSERT_TRUE(device->fill(storage->data, 5, element));
+    std::vector<std::byte> wanted;
+    for (int i = 0; i < 5; ++i) wanted.insert(wanted.end(), element.begin(), element.end());
+    std::vector<std::byte> got(wanted.size());
+    ASSERT_TRUE(device->copy_out(got.data(), storage->data, static_cast<i64>(got.size())));
+    EXPECT_EQ(got, wanted) << size;
+  }
+}
+
+TEST_F(DeviceTest, AFaultOfQueuedWorkComesFromTheCallThatWaits) {
+  auto device = open();
+  fake_.sticky = cuda::kIllegalAddress;
+  auto done = device->synchronize();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, "device-fault");
+  EXPECT_THAT(done.error().message, HasSubstr("CUDA_ERROR_ILLEGAL_ADDRESS"));
+}
+
+TEST_F(DeviceTest, DamagedCodeIsNamed) {
+  auto device = open();
+  fake_.fails["cuModuleLoadData"] = cuda::kInvalidImage;
+  backends::Artifact artifact;
+  artifact.images.push_back({"cubin", "sm_90", "damaged"});
+  auto code = device->load(artifact);
+  ASSERT_FALSE(code);
+  EXPECT_EQ(code.error().code, "bad-image");
+}
+
+TEST_F(DeviceTest, LaunchesAskForSharedMemoryClustersAndCooperation) {
+  auto device = open();
+  backends::Artifact artifact;
+  artifact.images.push_back({"cubin", "sm_90", "image"});
+  backends::Launch launch;
+  launch.function = "f";
+  launch.threads = 256;
+  launch.shared_bytes = 100 << 10;
+  launch.cluster = 2;
+  launch.cooperative = true;
+  artifact.launches.push_back(launch);
+  auto code = device->load(artifact);
+  ASSERT_TRUE(code);
+  EXPECT_EQ(fake_.shared_bytes["f"], 100 << 10);
+  void* none[1] = {};
+  ASSERT_TRUE(device->launch(**code, 0, {5, 1, 1}, none));
+  const FakeDriver::Launch& seen = fake_.launches.at(0);
+  EXPECT_EQ(seen.config.grid[0], 10u);  // blocks, of which two are a cluster
+  EXPECT_EQ(seen.config.block[0], 256u);
+  EXPECT_EQ(seen.config.shared_bytes, 100u << 10);
+  ASSERT_EQ(seen.attributes.size(), 3u);
+  EXPECT_EQ(seen.attributes[0].id, cuda::kAttributeCooperative);
+  EXPECT_EQ(seen.attributes[1].value.cluster.x, 2u);
+  fake_.fails["cuLaunchKernelEx"] = cuda::kLaunchOutOfResources;
+  EXPECT_EQ(device->launch(**code, 0, {5, 1, 1}, none).error().code, "launch-failed");
+}
+
+// --- time ---
+
+TEST_F(DeviceTest, TimesCallsFromARecordingAndTakesTheFlushOff) {
+  auto device = open();
+  auto call = [&]() -> Expected<void> {
+    fake_.spend(3e-6, "call");
+    return {};
+  };
+  auto warm = device->time(call, {.samples = 4, .batch = 10});
+  ASSERT_TRUE(warm);
+  ASSERT_EQ(warm->size(), 4u);
+  for (double seconds : *warm) EXPECT_NEAR(seconds, 3e-6, 1e-9);
+  auto cold = device->time(call, {.samples = 40, .batch = 10, .cold = true});
+  ASSERT_TRUE(cold);
+  ASSERT_EQ(cold->size(), 40u);
+  for (double seconds : *cold) EXPECT_NEAR(seconds, 3e-6, 1e-8);
+  EXPECT_GT(fake_.calls["cuGraphLaunch"], 0);
+  EXPECT_EQ(fake_.calls["cuGraphExecDestroy"], fake_.calls["cuGraphInstantiate"]);
+  EXPECT_EQ(fake_.calls["cuEventDestroy"], fake_.calls["cuEventCreate"]);
+}
+
+TEST_F(DeviceTest, TimesCallsThatCannotBeRecorded) {
+  auto device = open();
+  fake_.fails["cuStreamBeginCapture"] = cuda::kInvalidValue;
+  auto call = [&]() -> Expected<void> {
+    fake_.spend(2e-3, "call");
+    return {};
+  };
+  auto seconds = device->time(call, {.samples = 3, .batch = 1});
+  ASSERT_TRUE(seconds);
+  EXPECT_NEAR(seconds->at(0), 2e-3, 1e-6);
+  EXPECT_EQ(fake_.calls["cuGraphLaunch"], 0);
+}
+
+// --- executables ---
+
+constexpr const char* kScale = R"(import torch
+import helion
+import helion.language as hl
+
+@helion.kernel(static_shapes=False)
+def scale(x: torch.Tensor, factor: float) -> torch.Tensor:
+    out = torch.full(x.size(), 7.0, dtype=x.dtype, device=x.device)
+    for tile in hl.tile(x.size(0)):
+        out[tile] = x[tile] * factor
+    return out
+)";
+
+class LaunchTest : public DeviceTest {
+ protected:
+  LaunchTest() {
+    auto made = lower::lower_text(kScale, "", {{"x", "f32[64]"}, {"factor", "2.0"}});
+    EXPECT_TRUE(made.lowered) << made.errors;
+    lowered_ = std::make_shared<lower::Lowered>(std::move(*made.lowered));
+    for (std::size_t t = 0; t < kernel().tensors.size(); ++t) {
+      if (kernel().tensors[t].name == "x") x_ = static_cast<i64>(t);
+      if (kernel().tensors[t].name == "out") out_ = static_cast<i64>(t);
+    }
+    artifact_.images.push_back({"cubin", "sm_90", "image"});
+    backends::Launch launch;
+    launch.function = "scale";
+    launch.grid = {integer(4), integer(1), integer(1)};
+    launch.params = {pointer(x_), pointer(out_)};
+    artifact_.launches.push_back(launch);
+  }
+
+  ir::Kernel& kernel() { return lowered_->kernel; }
+  Sym integer(i64 value) { return kernel().syms->integer(value); }
+  backends::Launch& launch() { return artifact_.launches[0]; }
+  static LaunchParam pointer(i64 tensor, i64 alignment = 1) {
+    LaunchParam param;
+    param.tensor = tensor;
+    param.alignment = alignment;
+    return param;
+  }
+  static LaunchParam value(LaunchParam::Kind kind, i64 bytes, Sym sym) {
+    LaunchParam param;
+    param.kind = kind;
+    param.bytes = bytes;
+    param.value = sym;
+    return param;
+  }
+
+  Expected<Result> call(const Tensor& x) {
+    fake_.param_counts["scale"] = static_cast<i64>(launch().params.size());
+    if (!device_) device_ = open();
+    if (!executable_) {
+      std::vector<ScalarValue> known(kernel().syms->symbol_count());
+      auto made = Executable::on_device(lowered_, known, artifact_, {device_, general_});
+      if (!made) return std::unexpected(made.error());
+      executable_ = *made;
+    }
+    Leaf leaves[] = {{&x, {}}, {nullptr, SymValue::of(2.5)}};
+    return executable_->call(leaves);
+  }
+  Tensor on_device(const Tensor& tensor) {
+    if (!device_) device_ = open();
+    return *to_device(tensor, *device_);
+  }
+  const std::vector<u64>& params() { return fake_.launches.back().params; }
+
+  std::shared_ptr<lower::Lowered> lowered_;
+  backends::Artifact artifact_;
+  std::function<Expected<backends::Artifact>()> general_;
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<const Executable> executable_;
+  i64 x_ = -1, out_ = -1;
+};
+
+TEST_F(LaunchTest, RunsOnDeviceMemoryAndCopiesBack) {
+  fake_.kernels["scale"] = [](const cuda::LaunchConfig&, void** params) {
+    float* x = *static_cast<float**>(params[0]);
+    float* out = *static_cast<float**>(params[1]);
+    for (int i = 0; i < 32; ++i) out[i] = x[i] * 3;  // of 64: the rest stays full of 7
+  };
+  Tensor x = arange(Dtype::F32, 64);
+  auto result = call(on_device(x));
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->tensor.storage.device, device_.get());
+  Tensor out = *to_host(result->tensor);
+  EXPECT_EQ(get_real(out, 5), 15);
+  EXPECT_EQ(get_real(out, 63), 7);
+}
+
+TEST_F(LaunchTest, PassesScalarsScratchAndNullPointers) {
+  using Kind = LaunchParam::Kind;
+  Sym size = kernel().tensors[x_].sizes[0];
+  launch().params.push_back(value(Kind::Integer, 4, size));
+  launch().params.push_back(value(Kind::Integer, 8, kernel().syms->mul(size, integer(3))));
+  launch().params.push_back(value(Kind::Real, 4, kernel().syms->real(1.5)));
+  launch().params.push_back(value(Kind::Real, 8, kernel().syms->real(1.5)));
+  LaunchParam scratch, none;
+  scratch.kind = Kind::Scratch;
+  none.kind = Kind::NoPointer;
+  launch().params.push_back(scratch);
+  launch().params.push_back(none);
+  launch().scratch_bytes = 100;
+  launch().scratch_alignment = 128;
+  ASSERT_TRUE(call(on_device(arange(Dtype::F32, 64))));
+  EXPECT_EQ(params()[2] & 0xffffffff, 64u);
+  EXPECT_EQ(params()[3], 192u);
+  EXPECT_EQ(static_cast<u32>(params()[4]), std::bit_cast<u32>(1.5f));
+  EXPECT_EQ(params()[5], std::bit_cast<u64>(1.5));
+  EXPECT_NE(params()[6], 0u);
+  EXPECT_EQ(params()[6] % 128, 0u);
+  EXPECT_EQ(params()[7], 0u);
+}
+
+TEST_F(LaunchTest, APersistentGridHasAsManyProgramsAsTheDeviceRuns) {
+  fake_.multiprocessors = 10;
+  launch().grid[0] = integer(1000);
+  launch().programs_per_multiprocessor = 2;
+  ASSERT_TRUE(call(on_device(arange(Dtype::F32, 64))));
+  EXPECT_EQ(fake_.launches.back().config.grid[0], 20u);
+}
+
+TEST_F(LaunchTest, AnEmptyGridIsNotLaunched) {
+  launch().grid[1] = integer(0);
+  ASSERT_TRUE(call(on_device(arange(Dtype::F32, 64))));
+  EXPECT_TRUE(fake_.launches.empty());
+}
+
+TEST_F(LaunchTest, DescribesTensorsToTheCopyEngine) {
+  LaunchParam map;
+  map.kind = LaunchParam::Kind::Map;
+  map.tensor = x_;
+  map.alignment = 16;
+  map.map = {.dims = {0}, .box = {32}, .swizzle = 2};
+  launch().params[0] = map;
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  ASSERT_EQ(fake_.maps.size(), 1u);
+  const FakeDriver::Map& seen = fake_.maps[0];
+  EXPECT_EQ(seen.type, cuda::MapType::F32);
+  EXPECT_THAT(seen.sizes, ElementsAre(64));
+  EXPECT_THAT(seen.box, ElementsAre(32));
+  EXPECT_EQ(seen.swizzle, 2);
+  EXPECT_EQ(seen.address, x.data());
+  EXPECT_EQ(params()[0], 1u);  // the descriptor itself, by value
+}
+
+TEST_F(LaunchTest, MapsHaveTheFastestDimensionFirst) {
+  auto device = open();
+  alignas(kTensorMapAlignment) std::byte map[kTensorMapBytes];
+  const i64 sizes[] = {3, 4, 5}, strides[] = {40, 8, 1}, box[] = {1, 2, 4};
+  ASSERT_TRUE(device->encode({.address = nullptr,
+                              .dtype = Dtype::BF16,
+                              .sizes = sizes,
+                              .strides = strides,
+                              .box = box,
+                              .swizzle = 3},
+                             map));
+  EXPECT_EQ(fake_.maps[0].type, cuda::MapType::BF16);
+  EXPECT_THAT(fake_.maps[0].sizes, ElementsAre(5, 4, 3));
+  EXPECT_THAT(fake_.maps[0].strides, ElementsAre(16, 80));
+  EXPECT_THAT(fake_.maps[0].box, ElementsAre(4, 2, 1));
+}
+
+TEST_F(LaunchTest, ArgumentsThatTheCodeRulesOutGetGeneralCode) {
+  launch().params[0].alignment = 16;
+  i64 made = 0;
+  general_ = [&]() -> Expected<backends::Artifact> {
+    ++made;
+    backends::Artifact general = artifact_;
+    general.launches[0].function = "general";
+    general.launches[0].params[0].alignment = 4;
+    return general;
+  };
+  Tensor x = on_device(arange(Dtype::F32, 65));
+  x.sizes = {64};
+  x.offset = 1;
+  ASSERT_TRUE(call(x));
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(fake_.launches.back().function, "general");
+  EXPECT_EQ(made, 1);
+  x.offset = 0;
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(fake_.launches.back().function, "scale");
+}
+
+TEST_F(LaunchTest, ASizeThatNoCodeIsMadeForIsAnError) {
+  launch().limits.push_back({kernel().tensors[x_].sizes[0], 63});
+  general_ = [&]() -> Expected<backends::Artifact> { return artifact_; };
+  auto result = call(on_device(arange(Dtype::F32, 64)));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, "unsupported-size");
+  EXPECT_TRUE(call(on_device(arange(Dtype::F32, 63))));
+}
+
+TEST_F(LaunchTest, TensorsOfTheHostAreRefused) {
+  auto result = call(arange(Dtype::F32, 64));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, "wrong-device");
+}
+
+TEST_F(LaunchTest, AFurtherCallAsksTheDriverForNothingButTheLaunch) {
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  auto before = fake_.calls;
+  ASSERT_TRUE(call(x));
+  for (const auto& [symbol, count] : fake_.calls) {
+    i64 more = count - before[symbol];
+    bool queues = symbol == "cuLaunchKernelEx" || symbol == "cuMemsetD32Async";  // the fill
+    EXPECT_EQ(more, queues ? 1 : 0) << symbol;
+  }
+}
+
+}  // namespace
+}  // namespace peri::runtime
