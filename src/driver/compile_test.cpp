@@ -64,13 +64,13 @@ class CompileTest : public testing::Test {
 };
 
 // Keeps `config` as the tuned one of a compilation whose space is known.
-void put(const Compilation& c, const space::Config& config) {
+void put(const Compilation& c, const space::Config& config, double seconds = 1) {
   tune::Record record;
   static_cast<tune::Subject&>(record) = subject_of(c);
   record.started = "2026-11-25T06:01:25Z";
   record.trials.resize(1);
   record.trials[0].config = config;
-  record.trials[0].seconds = record.trials[0].low = record.trials[0].high = 1;
+  record.trials[0].seconds = record.trials[0].low = record.trials[0].high = seconds;
   ASSERT_TRUE(TunedStore(c.request).put(record));
 }
 
@@ -165,6 +165,19 @@ TEST_F(CompileTest, ATunedConfigThatDoesNotFitIsNoConfig) {
   ASSERT_TRUE(compile(c_));
   EXPECT_EQ(c_.config_origin, "default");
   EXPECT_FALSE(diags_.has_errors());
+}
+
+TEST_F(CompileTest, TuningSaysWhenTheCacheKeepsABetterEntry) {
+  std::vector<Error> told;
+  ASSERT_TRUE(compile(c_, "space"));
+  put(c_, space::Config::parse(R"({"block_sizes": [1, 2, 3]})"), 1e-12);
+  c_.request.warn = [&](const Error& error) { told.push_back(error); };
+  c_.request.settings.budget = 0.2;
+  ASSERT_TRUE(tune_kernel(c_, arguments_, {}));
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].code, "better-entry");
+  EXPECT_THAT(told[0].message, HasSubstr("keeps an earlier config of `double`: 0.001 ns a call"));
+  EXPECT_THAT(told[0].hint, HasSubstr("block_sizes=[1, 2, 3]"));
 }
 
 TEST_F(CompileTest, UntunedRunsAreCountedToldOnceAndRefusedOnDemand) {

@@ -260,4 +260,21 @@ std::vector<TunedStore::Located> TunedStore::entries() const {
   return found;
 }
 
+Expected<TunedStore::Located> TunedStore::entry_named(const std::string& key) const {
+  std::vector<Located> found;
+  for (Located& located : entries()) {
+    const std::string& full = located.entry.key;
+    if (!full.starts_with(key) && !full.starts_with("tuned-" + key)) continue;
+    bool is_shadowed =
+        std::ranges::any_of(found, [&](const Located& other) { return other.entry.key == full; });
+    if (!is_shadowed) found.push_back(std::move(located));
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return fail("unknown-key", fmt::format("the cache has no key `{}`", key),
+                "`peri cache ls` names the keys");
+  }
+  return fail("unknown-key", fmt::format("{} keys begin with `{}`", found.size(), key));
+}
+
 }  // namespace peri::driver

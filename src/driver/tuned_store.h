@@ -86,6 +86,9 @@ class TunedStore {
   // Every valid entry of every layer, sorted by kernel, specialisation and layer. Foreign and
   // damaged files are left out with a warning each.
   std::vector<Located> entries() const;
+  // The one entry whose key, or its hash, begins so; of several layers' the one that is used. Fails
+  // with `unknown-key`.
+  Expected<Located> entry_named(const std::string& key) const;
 
   bool is_off() const { return off_; }
   void warn(const Error& error) const {

@@ -7,80 +7,106 @@
 
 #include "driver/shapes.h"
 #include "driver/subject.h"
-#include "tune/measure.h"
+#include "driver/tune.h"
 #include "tune/race.h"
 
 namespace peri::driver {
 
 namespace {
 
-constexpr double kShortestSample = 20e-6;  // seconds that the clock resolves well
-constexpr i64 kControlPairs = 8, kMostPairs = 2000;
-
-// Code of a config, to be timed.
-struct Runner {
-  std::shared_ptr<const runtime::Executable> executable;
-  std::span<const runtime::Leaf> leaves;
-  i64 batch = 1;
-
-  double seconds() const {
-    static const tune::Clock clock = tune::steady_clock();
-    const double begin = clock();
-    for (i64 i = 0; i < batch; ++i) (void)executable->call(leaves);
-    return (clock() - begin) / static_cast<double>(batch);
+// Whether `rival` beats `winner` beyond the noise in the timings of a final round.
+bool is_faster(const tune::Finalist& rival, const tune::Finalist& winner, double noise) {
+  tune::Race race(noise);
+  for (std::size_t i = 0; i < std::min(rival.samples.size(), winner.samples.size()); ++i) {
+    race.add(rival.samples[i], winner.samples[i]);
   }
+  return race.result() == tune::Race::Result::Faster;
+}
+
+const tune::Finalist* finalist_of(const tune::Record& round, i64 trial) {
+  auto found = std::ranges::find(round.finalists, trial, &tune::Finalist::trial);
+  return found == round.finalists.end() ? nullptr : &*found;
+}
+
+// Configs of a record, to be timed in turns.
+class Retrial {
+ public:
+  Retrial(Compilation& c, const tune::Record& record) : c_(c), record_(record) {}
+
+  Expected<Verdict> run(const Arguments& arguments, double seconds, Verdict verdict) {
+    const std::pair<std::string, i64> named[] = {
+        {"winner", record_.winner}, {"runner-up", record_.runner_up}, {"default", 0}};
+    for (const auto& [name, trial] : named) {
+      if (auto added = add(name, trial); !added) return std::unexpected(added.error());
+    }
+    auto round = compare_configs(c_, arguments, configs_, {}, seconds);
+    if (!round) return std::unexpected(round.error());
+    judge(*round, verdict);
+    return verdict;
+  }
+
+ private:
+  // A config that is timed; trial 0 of the round is today's default.
+  struct Timed {
+    std::string name;
+    i64 recorded = 0, trial = 0;
+  };
+
+  Expected<void> add(const std::string& name, i64 recorded) {
+    const bool is_new = recorded >= 0 && record_.trials[recorded].status == tune::Status::Ok &&
+                        std::ranges::find(timed_, recorded, &Timed::recorded) == timed_.end();
+    if (!is_new) return {};
+    diag::Diags quiet(c_.diags.sources());
+    auto config = c_.space.validate(record_.trials[recorded].config, c_.default_config, quiet);
+    if (!config) return fail("bad-config", "a config of the record is not legal any more");
+    i64 trial = 0;
+    if (*config != c_.default_config) {
+      auto there = std::ranges::find(configs_, *config);
+      trial = there - configs_.begin() + 1;
+      if (there == configs_.end()) configs_.push_back(*std::move(config));
+    }
+    timed_.push_back({name, recorded, trial});
+    return {};
+  }
+
+  void judge(const tune::Record& round, Verdict& verdict) const {
+    auto is_timed = [&](const Timed& timed) {
+      return timed.trial < static_cast<i64>(round.trials.size()) &&
+             round.trials[timed.trial].status == tune::Status::Ok;
+    };
+    const Timed& winner = timed_[0];
+    if (!is_timed(winner)) {
+      const bool is_known = winner.trial < static_cast<i64>(round.trials.size());
+      verdict.failure = is_known ? round.trials[winner.trial].reason : "not timed";
+      verdict.state = Verdict::State::Rotten;
+      return;
+    }
+    for (std::size_t i = 1; i < timed_.size(); ++i) {
+      if (is_timed(timed_[i])) add_rival(timed_[i], round, verdict);
+    }
+  }
+
+  void add_rival(const Timed& timed, const tune::Record& round, Verdict& verdict) const {
+    const i64 winner = timed_[0].trial;
+    const double now = tune::seconds_of(round, winner);
+    const double then = tune::seconds_of(record_, record_.winner);
+    const tune::Finalist* mine = finalist_of(round, timed.trial);
+    const tune::Finalist* its = finalist_of(round, winner);
+    const tune::Trial& trial = round.trials[timed.trial];
+    const double low = mine != nullptr ? mine->low : trial.low;
+    const double high = mine != nullptr ? mine->high : trial.high;
+    verdict.rivals.push_back({timed.name, tune::seconds_of(round, timed.trial) / now, low / now,
+                              high / now,
+                              then > 0 ? tune::seconds_of(record_, timed.recorded) / then : 0});
+    const bool is_rotten = mine != nullptr && its != nullptr && is_faster(*mine, *its, round.noise);
+    if (is_rotten) verdict.state = Verdict::State::Rotten;
+  }
+
+  Compilation& c_;
+  const tune::Record& record_;
+  std::vector<space::Config> configs_;
+  std::vector<Timed> timed_;  // the winner first
 };
-
-Expected<Runner> runner_of(const Compilation& c, const space::Config& given,
-                           std::span<const runtime::Leaf> leaves) {
-  diag::Diags quiet(c.diags.sources());
-  auto config = c.space.validate(given, c.default_config, quiet);
-  if (!config) return fail("bad-config", "a config of the record is not legal any more");
-  auto code = generate(c, *config);
-  if (!code) return std::unexpected(code.error());
-  auto loaded = load(c, *config, std::move(code->artifact));
-  if (!loaded) return std::unexpected(loaded.error());
-  Runner runner{std::move(*loaded), leaves};
-  auto result = runner.executable->call(leaves);
-  if (!result) return std::unexpected(result.error());
-  while (runner.batch < (1 << 16) &&
-         runner.seconds() * static_cast<double>(runner.batch) < kShortestSample) {
-    runner.batch *= 2;
-  }
-  return runner;
-}
-
-// Times both in turns until they can be told apart, or the time is over.
-tune::Race race(const Runner& rival, const Runner& winner, double seconds) {
-  std::vector<double> first, second;
-  for (i64 i = 0; i < kControlPairs; ++i) {
-    first.push_back(winner.seconds());
-    second.push_back(winner.seconds());
-  }
-  tune::Race race(tune::Race::noise_of(first, second));
-  const tune::Clock clock = tune::steady_clock();
-  const double end = clock() + seconds;
-  while (race.pairs() < kMostPairs) {
-    const double mine = rival.seconds();
-    race.add(mine, winner.seconds());
-    if (race.pairs() < race.next_look()) continue;
-    if (race.result() != tune::Race::Result::Open || clock() > end) break;
-  }
-  return race;
-}
-
-Expected<void> add_rival(Verdict& verdict, const std::string& name, i64 trial,
-                         const tune::Record& record, const Compilation& c, const Runner& winner,
-                         double seconds) {
-  auto rival = runner_of(c, record.trials[trial].config, winner.leaves);
-  if (!rival) return std::unexpected(rival.error());
-  const tune::Race raced = race(*rival, winner, seconds);
-  const double then = seconds_of(record, record.winner);
-  const double recorded = then > 0 ? seconds_of(record, trial) / then : 0;
-  verdict.rivals.push_back({name, raced.ratio(), raced.low(), raced.high(), recorded});
-  if (raced.result() == tune::Race::Result::Faster) verdict.state = Verdict::State::Rotten;
-  return {};
-}
 
 }  // namespace
 
@@ -96,6 +122,7 @@ std::string Verdict::text() const {
                                 rival.name, rival.ratio, rival.low, rival.high,
                                 rival.recorded_ratio));
   }
+  if (!failure.empty()) parts.push_back("it fails: " + failure);
   if (!changed.empty()) parts.push_back(fmt::format("changed since: {}", fmt::join(changed, ", ")));
   if (parts.empty()) parts.emplace_back("there is nothing to compare the default with");
   return fmt::format("{}: {}", state_name(state), fmt::join(parts, "; "));
@@ -107,28 +134,14 @@ Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seco
   c.request.file = record.file;
   c.request.kernel = record.kernel;
   c.request.args = specs_of(*arguments);
+  c.request.settings.cold = record.cache_mode == "cold";
   if (auto done = compile(c, "space"); !done) return std::unexpected(done.error());
   Verdict verdict;
   verdict.changed = differences(subject_of(c), record);
   if (!verdict.changed.empty()) verdict.state = Verdict::State::Stale;
-  if (!c.backend->can_run_here()) return verdict;  // a device's clock would be needed
+  if (!can_run_here(c)) return verdict;
 
-  const std::vector<runtime::Leaf> leaves = leaves_of(*arguments, c.lowered->host.leaf_names);
-  auto winner = runner_of(c, record.trials[record.winner].config, leaves);
-  if (!winner) return std::unexpected(winner.error());
-  auto add = [&](const std::string& name, i64 trial) -> Expected<void> {
-    const bool is_new =
-        trial >= 0 && trial != record.winner && record.trials[trial].status == tune::Status::Ok;
-    if (!is_new) return {};
-    return add_rival(verdict, name, trial, record, c, *winner, seconds / 2);
-  };
-  if (auto added = add("runner-up", record.runner_up); !added) {
-    return std::unexpected(added.error());
-  }
-  if (record.runner_up != 0) {
-    if (auto added = add("default", 0); !added) return std::unexpected(added.error());
-  }
-  return verdict;
+  return Retrial(c, record).run(*arguments, seconds, std::move(verdict));
 }
 
 }  // namespace peri::driver

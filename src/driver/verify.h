@@ -13,7 +13,7 @@ struct Verdict {
   enum class State : u8 {
     Ok,      // nothing timed is faster than the winner beyond the noise
     Stale,   // so it is, but what it was tuned for has changed
-    Rotten,  // the runner-up or the default is faster now
+    Rotten,  // the runner-up or the default is faster now, or the winner fails
   };
   // A config against the winner, timed in turns.
   struct Rival {
@@ -25,12 +25,14 @@ struct Verdict {
   State state = State::Ok;
   std::vector<std::string> changed;  // "kernel text", "arguments", "machine", "compiler", "target"
   std::vector<Rival> rivals;
+  std::string failure;  // of the winner: why; "": none
   std::string text() const;
 };
 std::string_view state_name(Verdict::State state);  // "ok", "stale", "rotten"
 
 // Compiles the record's kernel for its arguments, random ones of the same shapes, and times the
-// winner in turns with its runner-up and the default for about `seconds`. `c` is fresh: its request
+// winner in turns with its runner-up and the default for about `seconds`, in a worker process as
+// tuning does. `c` is fresh: its request
 // says where the caches and which settings are. Fails with the errors of compiling, and with
 // `bad-config` if a config of the record is not legal any more.
 Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seconds);

@@ -20,6 +20,7 @@ class Printer {
       for (Sym extent : buffer.extents) extents += (extents.empty() ? "" : ", ") + text(extent);
       line(0, "buffer s{}: {}[{}] for {}", b, name_of(buffer.dtype), extents, name(buffer.value));
     }
+    settings();
     for (size_t r = 0; r < plan_.roots.size(); ++r) {
       const RootPlan& root = plan_.roots[r];
       std::string order;
@@ -37,6 +38,36 @@ class Printer {
   void line(i64 depth, fmt::format_string<Args...> format, Args&&... args) {
     out_ += std::string(static_cast<size_t>(2 * depth), ' ') +
             fmt::format(format, std::forward<Args>(args)...) + "\n";
+  }
+
+  // What holds for the whole kernel, where it is not the usual.
+  void settings() {
+    for (size_t s = 0; s < plan_.symbol_values.size(); ++s) {
+      const Symbol& symbol = kernel_.syms->symbol(SymbolId(static_cast<i64>(s)));
+      if (symbol.origin != SymbolOrigin::Tunable) continue;
+      line(0, "tunable {} = {}", symbol.name, text(plan_.symbol_values[s]));
+    }
+    if (plan_.simd_bits > 0) line(0, "vectors of {} bits", plan_.simd_bits);
+    for (size_t op = 0; op < plan_.accesses.size(); ++op) {
+      std::string how = access(plan_.accesses[op]);
+      if (!how.empty()) line(0, "{}:{}", compute(kernel_.ops[op]), how);
+    }
+  }
+
+  static std::string access(const AccessPolicy& policy) {
+    std::string text;
+    if (policy.prefetch_bytes > 0) text += fmt::format(" prefetch {} bytes", policy.prefetch_bytes);
+    if (policy.keep == AccessPolicy::Keep::First) text += " evict first";
+    if (policy.keep == AccessPolicy::Keep::Last) text += " evict last";
+    if (policy.streaming) text += " streaming";
+    return text;
+  }
+
+  std::string prefetches(const Node& n) const {
+    if (n.prefetches.empty()) return "";
+    std::string loads;
+    for (ir::OpId load : n.prefetches) loads += " @" + kernel_[kernel_[load].attrs.tensor].name;
+    return fmt::format(" prefetch{} of the next {}", loads, axis(n.ahead));
   }
 
   static i64 grouped(const RootPlan& root) { return root.order[root.order.size() - 2].index; }
@@ -75,8 +106,8 @@ class Printer {
   void node(const Node& n, i64 depth) {
     switch (n.kind) {
       case Node::Kind::Loop:
-        line(depth, "loop {}{}", axis(n.axis),
-             n.vector ? fmt::format(" vector x{}", n.unroll) : std::string());
+        line(depth, "loop {}{}{}", axis(n.axis),
+             n.vector ? fmt::format(" vector x{}", n.unroll) : std::string(), prefetches(n));
         nodes(n.body, depth + 1);
         break;
       case Node::Kind::Compute:
@@ -91,7 +122,7 @@ class Printer {
         break;
       case Node::Kind::For: {
         std::string axes;
-        for (BlockId b : kernel_[n.op].attrs.blocks) axes += fmt::format(" {}", kernel_[b].name);
+        for (BlockId b : n.order) axes += fmt::format(" {}", kernel_[b].name);
         line(depth, "for{}", axes);
         nodes(n.body, depth + 1);
         break;
@@ -119,13 +150,18 @@ class Printer {
     return fmt::format("{}{} {}", left, ir::info(op.code).text, operands);
   }
 
+  std::string operand(const Node& dot, i64 index) const {
+    const std::string value = name(kernel_[dot.op].operands[index]);
+    const BufferId buffer = dot.operands[index];
+    return buffer ? fmt::format("{} in s{}", value, buffer.index) : value;
+  }
+
   void dot(const Node& n, i64 depth) {
-    const ir::Op& op = kernel_[n.op];
     const DotSchedule& s = plan_.dots[n.dot];
     line(depth,
          "s{} {} dot {}, {} k_block={} rows={} vectors={} k_unroll={} cache={}x{}x{} packing={}",
-         n.buffer.index, n.accumulate ? "+=" : "=", name(op.operands[0]), name(op.operands[1]),
-         s.k_block, s.register_rows, s.register_vectors, s.k_unroll, s.cache_rows, s.cache_columns,
+         n.buffer.index, n.accumulate ? "+=" : "=", operand(n, 0), operand(n, 1), s.k_block,
+         s.register_rows, s.register_vectors, s.k_unroll, s.cache_rows, s.cache_columns,
          s.cache_depth, s.packing);
     if (n.epilogue.empty()) return;
     line(depth, "epilogue on registers");

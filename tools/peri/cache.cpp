@@ -121,26 +121,8 @@ class CacheCommand {
     }
   }
 
-  // The one entry whose key begins so.
-  Expected<Located> find(const std::string& key) const {
-    std::vector<Located> found;
-    for (Located& located : store_.entries()) {
-      const std::string& full = located.entry.key;
-      if (!full.starts_with(key) && !full.starts_with("tuned-" + key)) continue;
-      bool is_shadowed =
-          std::ranges::any_of(found, [&](const Located& other) { return other.entry.key == full; });
-      if (!is_shadowed) found.push_back(std::move(located));
-    }
-    if (found.size() == 1) return found[0];
-    if (found.empty()) {
-      return fail("unknown-key", fmt::format("the cache has no key `{}`", key),
-                  "`peri cache ls` names the keys");
-    }
-    return fail("unknown-key", fmt::format("{} keys begin with `{}`", found.size(), key));
-  }
-
   Expected<void> show() {
-    auto located = find(options_.target);
+    auto located = store_.entry_named(options_.target);
     if (!located) return std::unexpected(located.error());
     const driver::TunedEntry& e = located->entry;
     std::vector<tune::Record> records;

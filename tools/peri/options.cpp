@@ -202,7 +202,8 @@ void add_commands(CLI::App& app, Options& options) {
       "explain", "Say why a config was chosen, what limits it and what each knob is worth");
   add_kernel(*explain, options);
   explain->get_option("target")->description(
-      "kernel file and kernel, FILE.py:KERNEL, or a tuning record, FILE.json");
+      "kernel file and kernel, FILE.py:KERNEL, a key of `peri cache ls`, or a tuning record, "
+      "FILE.json");
   add_config(*explain, options);
   explain->add_option("--report", options.report, "of a record: write its HTML page")
       ->type_name("FILE.html");
