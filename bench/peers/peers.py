@@ -17,6 +17,10 @@ import torch.nn.functional as F
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PERI = os.environ.get("PERI", os.path.join(ROOT, "build/release/peri"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
+sys.path.insert(0, os.path.join(ROOT, "bench/gpu"))
+
+import cases
+from tensors import values_of
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -67,6 +71,10 @@ def matmul_args(m, k, n, dtype=""):
     return {"x": f"randn[{m},{k}]{dtype}", "y": f"randn[{k},{n}]{dtype}"}
 
 
+def by_spec(name, function, kernel, args):
+    return name, False, function, lambda: values_of(args, "cpu"), kernel, args
+
+
 S = "randn[4096,4096]"
 ATT = {name: "randn[8,1024,64]" for name in ("q_in", "k_in", "v_in")}
 # name, where memory is the limit, PyTorch's function, its inputs, our kernel, our arguments
@@ -110,6 +118,12 @@ CASES += [
     ("attention 8×1024×64", False, sdpa, attention(8, 1024, 64), "library/attention.py:attention", ATT),
     ("causal 8×1024×64", False, lambda q, k, v: sdpa(q, k, v, True), attention(8, 1024, 64),
      "library/attention.py:causal_attention", ATT),
+    by_spec("rope 1×32×2048×64", cases.rope, "library/rope.py:rope", {
+        "q": "randn[1,32,2048,64]", "k": "randn[1,8,2048,64]", "cos": "randn[2048,32]", "sin": "randn[2048,32]"}),
+    by_spec("int4 GEMM 1024³", cases.int4_gemm, "library/int4_gemm.py:int4_gemm", {
+        "x": "randn[1024,1024]", "packed": "randint[512,1024]=-128:128:i8"}),
+    by_spec("mamba2 chunk scan 1,8,1,1024,128,64,64 f16", cases.mamba2_chunk_scan, "library/mamba2.py:mamba2_chunk_scan",
+            cases.mamba2(1, 1024, 8, 1, 128, 64, 64)),
     ("attention 32×2048×128", False, sdpa, attention(32, 2048, 128), "library/attention.py:attention",
      {name: "randn[32,2048,128]" for name in ("q_in", "k_in", "v_in")}),
 ]

@@ -24,19 +24,19 @@ def rope(
     q_out = torch.empty_like(q)
     k_out = torch.empty_like(k)
     for tile_b, tile_h, tile_s in hl.tile([batch, q_heads, seq]):
-        c = cos[tile_s, :].to(torch.float32)[None, None, :, :]
-        s = sin[tile_s, :].to(torch.float32)[None, None, :, :]
+        q_cos = cos[tile_s, :].to(torch.float32)[None, None, :, :]
+        q_sin = sin[tile_s, :].to(torch.float32)[None, None, :, :]
         q_low = q[tile_b, tile_h, tile_s, :half].to(torch.float32)
         q_high = q[tile_b, tile_h, tile_s, half:].to(torch.float32)
-        low, high = turned(q_low, q_high, c, s)
-        q_out[tile_b, tile_h, tile_s, :half] = low.to(q.dtype)
-        q_out[tile_b, tile_h, tile_s, half:] = high.to(q.dtype)
+        q_low, q_high = turned(q_low, q_high, q_cos, q_sin)
+        q_out[tile_b, tile_h, tile_s, :half] = q_low.to(q.dtype)
+        q_out[tile_b, tile_h, tile_s, half:] = q_high.to(q.dtype)
     for tile_b, tile_h, tile_s in hl.tile([batch, k_heads, seq]):
-        c = cos[tile_s, :].to(torch.float32)[None, None, :, :]
-        s = sin[tile_s, :].to(torch.float32)[None, None, :, :]
+        k_cos = cos[tile_s, :].to(torch.float32)[None, None, :, :]
+        k_sin = sin[tile_s, :].to(torch.float32)[None, None, :, :]
         k_low = k[tile_b, tile_h, tile_s, :half].to(torch.float32)
         k_high = k[tile_b, tile_h, tile_s, half:].to(torch.float32)
-        low, high = turned(k_low, k_high, c, s)
-        k_out[tile_b, tile_h, tile_s, :half] = low.to(k.dtype)
-        k_out[tile_b, tile_h, tile_s, half:] = high.to(k.dtype)
+        k_low, k_high = turned(k_low, k_high, k_cos, k_sin)
+        k_out[tile_b, tile_h, tile_s, :half] = k_low.to(k.dtype)
+        k_out[tile_b, tile_h, tile_s, half:] = k_high.to(k.dtype)
     return q_out, k_out

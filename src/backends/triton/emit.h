@@ -144,6 +144,9 @@ class Emitter {
   void emit_dot(const ir::Op& op);
   void emit_load(ir::OpId id);
   void emit_store(ir::OpId id);
+  std::optional<Text> joined_text(const ir::Op& select, const std::vector<Held>& operands,
+                                  const std::vector<bool>& present) const;
+  bool is_second_of_two(ir::ValueId condition) const;
   Text unary_text(const ir::Op& op, const Held& a, Dtype dtype);
   Text binary_text(const ir::Op& op, const Held& a, const Held& b, Dtype dtype);
   Text integer_binary_text(const ir::Op& op, const Held& a, const Held& b, Dtype dtype);

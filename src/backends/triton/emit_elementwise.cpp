@@ -132,8 +132,12 @@ void Emitter::emit_elementwise(const Op& op) {
   }
   if (wide && op.code != OpCode::Rand) operands = integer_operands(op, operands, dtype);
   if (literals) operands[0] = as_typed(operands[0]);
-  for (Held& operand : operands) operand.text = aligned(operand, present);
   Held value{{}, dtype, present, false};
+  if (auto joined = joined_text(op, operands, present)) {
+    value.text = *joined;
+    return define(result, std::move(value));
+  }
+  for (Held& operand : operands) operand.text = aligned(operand, present);
   if (op.code == OpCode::Select) {
     Held a = operands[1], b = operands[2];
     if (a.is_literal && b.is_literal) {
@@ -151,6 +155,48 @@ void Emitter::emit_elementwise(const Op& op) {
     value.text = binary_text(op, operands[0], operands[1], dtype);
   }
   define(result, std::move(value));
+}
+
+// Whether a bool tells the second of two indices: `iota == 1`, seen through views.
+bool Emitter::is_second_of_two(ValueId condition) const {
+  auto source = [&](ValueId value) {
+    ir::OpId def = kernel_[value].def;
+    while (def && ir::info(kernel_[def].code).rule == ir::Rule::View) {
+      def = kernel_[kernel_[def].operands[0]].def;
+    }
+    return def;
+  };
+  ir::OpId def = source(condition);
+  if (!def || kernel_[def].code != OpCode::Eq) return false;
+  ir::OpId index = source(kernel_[def].operands[0]), one = source(kernel_[def].operands[1]);
+  if (index && kernel_[index].code == OpCode::Const) std::swap(index, one);
+  if (!index || !one || kernel_[index].code != OpCode::Iota) return false;
+  return kernel_[one].code == OpCode::Const && kernel_[one].attrs.constant == SymValue::of(i64{1});
+}
+
+// What torch.stack makes of two values lies side by side in registers: joined, not selected lane by
+// lane from two repeated tiles.
+std::optional<Text> Emitter::joined_text(const Op& select, const std::vector<Held>& operands,
+                                         const std::vector<bool>& present) const {
+  if (select.code != OpCode::Select || !is_second_of_two(select.operands[0])) return std::nullopt;
+  const Held &second = operands[1], &first = operands[2];
+  if (first.dtype != second.dtype || first.is_literal || second.is_literal) return std::nullopt;
+  if (std::ranges::count(operands[0].present, true) != 1) return std::nullopt;
+  i64 dim = std::ranges::find(operands[0].present, true) - operands[0].present.begin();
+  std::vector<bool> rest = present;
+  rest[dim] = false;
+  i64 rank = std::ranges::count(present, true);
+  bool whole = rank > 1 && first.present == rest && second.present == rest;
+  if (!whole || lanes_of(select.results[0], dim) != 2) return std::nullopt;
+  std::string text = fmt::format("tl.join({}, {})", first.text.text, second.text.text);
+  i64 position = std::count(present.begin(), present.begin() + dim, true);
+  if (position == rank - 1) return Text{text};
+  std::string order;
+  for (i64 i = 0; i < rank; ++i) {
+    i64 from = i == position ? rank - 1 : i - (i > position ? 1 : 0);
+    order += fmt::format("{}{}", i == 0 ? "" : ", ", from);
+  }
+  return Text{fmt::format("tl.permute({}, [{}])", text, order)};
 }
 
 Text Emitter::unary_text(const Op& op, const Held& a, Dtype dtype) {
