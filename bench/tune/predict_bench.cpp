@@ -15,8 +15,7 @@
 #include <numeric>
 
 #include "base/thread_pool.h"
-#include "driver/arguments.h"
-#include "driver/compile.h"
+#include "cases.h"
 #include "tune/measure.h"
 
 namespace peri::bench {
@@ -24,69 +23,6 @@ namespace {
 
 constexpr i64 kSamples = 1000;
 constexpr double kSecondsEach = 0.015;
-
-struct Case {
-  std::string kernel;
-  std::vector<std::pair<std::string, std::string>> args;
-};
-
-std::vector<Case> cases() {
-  const std::string square = "randn[1024,1024]", row = "randn[1024]";
-  const std::string heads = "randn[4,512,64]";
-  return {
-      {"basic/add.py:add", {{"x", "randn[2048,2048]"}, {"y", "randn[2048,2048]"}}},
-      {"basic/exp.py:exp", {{"x", "randn[100000]"}}},
-      {"basic/sum.py:row_sum", {{"x", "randn[2048,2048]"}}},
-      {"basic/softmax.py:softmax", {{"x", "randn[2048,1000]"}}},
-      {"basic/matmul.py:matmul", {{"x", "randn[512,512]"}, {"y", "randn[512,512]"}}},
-      {"basic/matmul.py:matmul", {{"x", "randn[37,129]"}, {"y", "randn[129,65]"}}},
-      {"basic/matmul.py:matmul", {{"x", "randn[8,2048]"}, {"y", "randn[2048,2048]"}}},
-      {"basic/matmul.py:matmul", {{"x", "randn[256,512]:bf16"}, {"y", "randn[512,256]:bf16"}}},
-      {"library/norm.py:layer_norm", {{"x", square}, {"weight", row}, {"bias", row}}},
-      {"library/norm.py:rms_norm_backward",
-       {{"grad_out", square}, {"x", square}, {"weight", row}, {"inverse_rms", row}}},
-      {"library/norm.py:welford", {{"weight", row}, {"bias", row}, {"x", square}}},
-      {"library/gated.py:swiglu", {{"a", square}, {"b", square}}},
-      {"library/gated.py:swiglu_backward", {{"grad_out", square}, {"a", square}, {"b", square}}},
-      {"library/loss.py:cross_entropy",
-       {{"logits", "randn[512,4000]"}, {"labels", "randint[512]=0:4000"}}},
-      {"library/loss.py:jsd", {{"log_q", "randn[256,2000]"}, {"log_p", "randn[256,2000]"}}},
-      {"library/dropout.py:dropout", {{"p", "0.3"}, {"x", "randn[200000]"}, {"seed", "7"}}},
-      {"library/embedding.py:embedding",
-       {{"x", "randint[2000]=0:5000"}, {"weight", "randn[5000,256]"}}},
-      {"library/attention.py:attention", {{"q_in", heads}, {"k_in", heads}, {"v_in", heads}}},
-      {"library/attention.py:causal_attention",
-       {{"q_in", heads}, {"k_in", heads}, {"v_in", heads}}},
-      {"library/nearest.py:nearest_label",
-       {{"queries", "randn[256,64]"}, {"points", "randn[1000,64]"}, {"labels", "arange[1000]"}}},
-  };
-}
-
-struct Subject {
-  diag::Sources sources;
-  diag::Diags diags{sources};
-  driver::Compilation compilation{diags};
-  driver::Arguments arguments;
-  std::vector<runtime::Leaf> leaves;
-};
-
-std::string prepare(const Case& c, Subject& subject) {
-  driver::Compilation& compilation = subject.compilation;
-  size_t colon = c.kernel.rfind(':');
-  compilation.request.file = std::string(PERI_SOURCE_DIR "/kernels/") + c.kernel.substr(0, colon);
-  compilation.request.kernel = c.kernel.substr(colon + 1);
-  compilation.request.settings.no_cache = true;
-  for (const auto& [name, spec] : c.args) {
-    auto argument = driver::parse_argument(name, spec, 1, subject.diags);
-    if (!argument) return argument.error().message;
-    subject.arguments[name] = std::move(*argument);
-  }
-  compilation.request.args = driver::specs_of(subject.arguments);
-  auto compiled = driver::compile(compilation, "space");
-  if (!compiled) return compiled.error().message + "\n" + diag::render_text(subject.diags);
-  subject.leaves = driver::leaves_of(subject.arguments, compilation.lowered->host.leaf_names);
-  return {};
-}
 
 // The shortest of some calls: the machine may be shared.
 double shortest_call(const runtime::Executable& executable, const Subject& subject) {
@@ -149,9 +85,10 @@ std::optional<double> time_config(const Subject& subject, const space::Config& c
 }
 
 std::optional<Summary> measure(const Case& c, const Options& options) {
-  Subject subject;
-  if (std::string fault = prepare(c, subject); !fault.empty()) {
-    fmt::print("{}: {}\n", c.kernel, fault);
+  std::unique_ptr<Subject> prepared = prepare(c);
+  Subject& subject = *prepared;
+  if (!subject.fault.empty()) {
+    fmt::print("{}: {}\n", c.kernel, subject.fault);
     return std::nullopt;
   }
   driver::Compilation& compilation = subject.compilation;
@@ -196,12 +133,10 @@ std::optional<Summary> measure(const Case& c, const Options& options) {
   summary.correlation = spearman(predicted, measured);
   summary.best = *std::ranges::min_element(measured) / standard;
   summary.chosen = other / standard;
-  std::string shapes;
-  for (const auto& [name, spec] : c.args) shapes += " " + spec;
   fmt::print("{:<34} {:5.2f}  {:5.2f}  {:5.2f}  {:6.2f}  {:6.1f}  {:>9} {}\n", c.kernel,
              summary.correlation, summary.best, summary.chosen,
              std::exp(scale / static_cast<double>(measured.size())), each * 1e6,
-             tune::print_seconds(standard), shapes);
+             tune::print_seconds(standard), c.shapes());
   std::fflush(stdout);
   return summary;
 }

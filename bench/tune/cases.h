@@ -1,0 +1,35 @@
+// The kernels and shapes that tuning is judged by: two shapes of each kernel.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "driver/arguments.h"
+#include "driver/compile.h"
+
+namespace peri::bench {
+
+struct Case {
+  std::string kernel;  // "basic/add.py:add"
+  std::vector<std::pair<std::string, std::string>> args;
+
+  std::string shapes() const;  // "x=randn[64,64] y=randn[64,64]"
+};
+
+std::vector<Case> cases();
+
+// A case that was compiled up to its config space, without the cache.
+struct Subject {
+  diag::Sources sources;
+  diag::Diags diags{sources};
+  driver::Compilation compilation{diags};
+  driver::Arguments arguments;
+  std::vector<runtime::Leaf> leaves;
+  std::string fault;  // "": none
+};
+
+std::unique_ptr<Subject> prepare(const Case& c, const driver::Settings& settings = {});
+
+}  // namespace peri::bench

@@ -1,0 +1,218 @@
+// The tuner's bars: what searches find in how many seconds, against the best that is known.
+//
+//   tune_bars [--filter TEXT] [--shapes 1|2] [--short S] [--long S] [--best S] [--retime S]
+//             [--out FILE.md]
+//
+// Searches each case with every strategy for `short` seconds (10), and by `auto` for `long` (30)
+// and `best` (120; 0: not) seconds, each with a seed of its own. All configs found are then timed
+// in turns within one process for `retime` seconds (2): the fastest of them is the best known. A
+// number is the best's time by the config's: 1 is perfect. Two configs count as equal within 2 %,
+// the spread of such timings. Nothing else should run meanwhile.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+
+#include "../kernels/interleave.h"
+#include "cases.h"
+#include "driver/tune.h"
+#include "runtime/device_info.h"
+
+namespace peri::bench {
+namespace {
+
+struct Options {
+  std::string filter, out;
+  i64 shapes = 2;
+  double short_seconds = 10, long_seconds = 30, best_seconds = 120, retime_seconds = 2;
+};
+
+struct Search {
+  std::string name;  // of the column
+  std::string strategy;
+  double seconds = 0;
+};
+
+std::vector<Search> searches(const Options& options) {
+  std::vector<Search> all;
+  for (const char* name : {"auto", "random", "de", "pattern"}) {
+    all.push_back(
+        {fmt::format("{} {:g} s", name, options.short_seconds), name, options.short_seconds});
+  }
+  all.push_back({fmt::format("auto {:g} s", options.long_seconds), "auto", options.long_seconds});
+  if (options.best_seconds > 0) {
+    all.push_back({fmt::format("auto {:g} s", options.best_seconds), "auto", options.best_seconds});
+  }
+  return all;
+}
+
+struct Found {
+  space::Config config;
+  i64 configs = 0;      // compiled and timed
+  double elapsed = 0;   // seconds
+  double own_time = 0;  // of these, neither compiling nor timing
+};
+
+// Quality of each search on one case, the default's first: best known time / its time.
+struct Row {
+  std::vector<double> quality;
+  std::vector<Found> found;
+};
+
+std::optional<Found> search(const Case& c, const Search& how, i64 seed, std::string& fault) {
+  driver::Settings settings;
+  settings.strategy = how.strategy;
+  settings.budget = how.seconds;
+  settings.seed = seed;
+  auto subject = prepare(c, settings);
+  fault = subject->fault;
+  if (!fault.empty()) return std::nullopt;
+  auto record = driver::tune_kernel(subject->compilation, subject->arguments, {});
+  if (!record) fault = record.error().message;
+  if (!record) return std::nullopt;
+  return Found{.config = subject->compilation.config,
+               .configs = static_cast<i64>(record->trials.size()),
+               .elapsed = record->elapsed,
+               .own_time = record->elapsed - record->compile_time - record->timing_time};
+}
+
+// Seconds of each config, timed in turns.
+std::vector<double> time_in_turns(const Subject& subject, const std::vector<space::Config>& configs,
+                                  double seconds) {
+  std::map<std::string, size_t> places;  // of a config among the contenders
+  std::vector<std::shared_ptr<const runtime::Executable>> executables;
+  std::vector<Contender> contenders;
+  for (const space::Config& config : configs) {
+    if (!places.emplace(config.dump(), contenders.size()).second) continue;
+    auto code = driver::generate(subject.compilation, config);
+    if (!code) return {};
+    executables.push_back(driver::load(subject.compilation, config, std::move(code->artifact)));
+    contenders.push_back({config.dump(), [&subject, e = executables.back().get()] {
+                            (void)e->call(subject.leaves);
+                          }});
+  }
+  std::vector<Timing> timings = interleave(contenders, seconds);
+  std::vector<double> times;
+  for (const space::Config& config : configs) {
+    times.push_back(timings[places.at(config.dump())].median());
+  }
+  return times;
+}
+
+std::optional<Row> measure(const Case& c, const Options& options, std::string& fault) {
+  Row row;
+  auto subject = prepare(c);
+  fault = subject->fault;
+  if (!fault.empty()) return std::nullopt;
+  std::vector<space::Config> configs{subject->compilation.default_config};
+  i64 seed = 1;
+  for (const Search& how : searches(options)) {
+    auto found = search(c, how, seed++, fault);
+    if (!found) return std::nullopt;
+    configs.push_back(found->config);
+    row.found.push_back(std::move(*found));
+  }
+  std::vector<double> times = time_in_turns(*subject, configs, options.retime_seconds);
+  fault = "a config that was found does not compile";
+  if (times.empty()) return std::nullopt;
+  double best = *std::ranges::min_element(times);
+  for (double seconds : times) row.quality.push_back(best / seconds);
+  return row;
+}
+
+double geomean(const std::vector<Row>& rows, size_t column) {
+  double sum = 0;
+  for (const Row& row : rows) sum += std::log(row.quality[column]);
+  return std::exp(sum / static_cast<double>(rows.size()));
+}
+
+double worst(const std::vector<Row>& rows, size_t column) {
+  double least = 1;
+  for (const Row& row : rows) least = std::min(least, row.quality[column]);
+  return least;
+}
+
+std::string table_head(const Options& options) {
+  std::string head = "| kernel | default |", rule = "|---|---|";
+  for (const Search& how : searches(options)) head += " " + how.name + " |", rule += "---|";
+  return head + " configs/min | own time |\n" + rule + "---|---|\n";
+}
+
+// Of the short `auto` search, as all of a row's.
+std::string rates(const std::vector<Row>& rows) {
+  double configs = 0, elapsed = 0, own = 0;
+  for (const Row& row : rows) {
+    configs += static_cast<double>(row.found[0].configs);
+    elapsed += row.found[0].elapsed;
+    own += row.found[0].own_time;
+  }
+  return fmt::format(" {:.0f} | {:.1f} % |", 60 * configs / elapsed, 100 * own / elapsed);
+}
+
+std::string summary(const std::vector<Row>& rows, const Options& options) {
+  std::string text = "| geometric mean |", least = "| worst |";
+  for (size_t i = 0; i < rows[0].quality.size(); ++i) {
+    text += fmt::format(" {:.3f} |", geomean(rows, i));
+    least += fmt::format(" {:.3f} |", worst(rows, i));
+  }
+  text += rates(rows) + "\n" + least + " | |\n\n";
+  std::vector<Search> all = searches(options);
+  for (size_t other = 1; other < 4; ++other) {
+    i64 behind = 0;
+    for (const Row& row : rows) behind += row.quality[1] < 0.98 * row.quality[1 + other];
+    text += fmt::format(
+        "auto against {}: {:.3f} of its speed in geometric mean, slower on {} of {}\n",
+        all[other].strategy, geomean(rows, 1) / geomean(rows, 1 + other), behind, rows.size());
+  }
+  return text;
+}
+
+int run(const Options& options) {
+  std::string text = runtime::device_info().describe() + "\n\n" + table_head(options);
+  fmt::print("{}", text);
+  std::vector<Row> rows;
+  std::map<std::string, i64> seen;
+  for (const Case& c : cases()) {
+    if (c.kernel.find(options.filter) == std::string::npos) continue;
+    if (++seen[c.kernel] > options.shapes) continue;
+    std::string fault;
+    auto row = measure(c, options, fault);
+    std::string line = fmt::format("| {} {} |", c.kernel, c.shapes());
+    if (row) {
+      for (double quality : row->quality) line += fmt::format(" {:.3f} |", quality);
+      line += rates({*row});
+      rows.push_back(std::move(*row));
+    } else {
+      line += " " + fault + " |";
+    }
+    fmt::print("{}\n", line);
+    std::fflush(stdout);
+    text += line + "\n";
+  }
+  if (rows.empty()) return 1;
+  std::string end = summary(rows, options);
+  fmt::print("{}", end);
+  if (!options.out.empty()) std::ofstream(options.out) << text << end;
+  return 0;
+}
+
+}  // namespace
+}  // namespace peri::bench
+
+int main(int argc, char** argv) {
+  peri::bench::Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    std::string_view flag = argv[i];
+    const char* value = argv[i + 1];
+    if (flag == "--filter") options.filter = value;
+    if (flag == "--out") options.out = value;
+    if (flag == "--shapes") options.shapes = std::atoll(value);
+    if (flag == "--short") options.short_seconds = std::atof(value);
+    if (flag == "--long") options.long_seconds = std::atof(value);
+    if (flag == "--best") options.best_seconds = std::atof(value);
+    if (flag == "--retime") options.retime_seconds = std::atof(value);
+  }
+  return peri::bench::run(options);
+}
