@@ -94,8 +94,9 @@ struct IsolationOptions {
   std::function<bool()> is_interrupted;
 };
 
-// In a forked worker, which is replaced when it dies. A crash or a wrong result counts only if it
-// happens again in a fresh worker, since earlier candidates may have done damage.
+// In a forked worker, which is replaced when it dies. Earlier candidates may have done damage: a
+// wrong result counts only if the trusted candidate still gives right ones, a crash or a write out
+// of bounds only if it happens again in a fresh worker.
 std::unique_ptr<Bench> isolated_bench(Workload& workload, i64 compile_threads, Clock clock,
                                       IsolationOptions options);
 

@@ -26,9 +26,9 @@ constexpr double kFinalSeconds = 2;  // at most
 constexpr i64 kFinalRounds = 400;
 constexpr double kUnsteady = 1.3;  // spread of the incumbent's timings that repeats a group
 constexpr i64 kRepeats = 2;
-constexpr double kHangSeconds = 0.5;  // on top of the factor below
-constexpr double kHangFactor = 30;    // of the default's time
-constexpr i64 kLeastHistory = 40;     // trials before a search may end for want of gain
+constexpr double kHangSeconds = 0.1;  // on top of the factor below
+constexpr double kHangFactor = 30;     // of the default's time
+constexpr i64 kLeastHistory = 40;      // trials before a search may end for want of gain
 
 class Session {
  public:

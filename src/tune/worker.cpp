@@ -26,7 +26,7 @@
 namespace peri::tune {
 namespace {
 
-constexpr int kPollMilliseconds = 50;
+constexpr double kPollMilliseconds = 50;
 constexpr u64 kMaxMessage = u64{1} << 30;
 constexpr double kInterruptSeconds = 1;  // that an answer may still take after Ctrl-C
 constexpr double kBusyShare = 0.5;       // of the time that a hanging child has the CPU
@@ -170,7 +170,11 @@ std::expected<std::string, Death> Worker::ask(const std::string& request, double
   double deadline = begin + seconds;
   bool extended = false, interrupted = false;
   pollfd events{socket_, POLLIN, 0};
-  while (poll(&events, 1, kPollMilliseconds) <= 0) {
+  auto wait = [&] {
+    double left = std::clamp(1e3 * (deadline - now()), 1.0, kPollMilliseconds);
+    return poll(&events, 1, static_cast<int>(left));
+  };
+  while (wait() <= 0) {
     if (!interrupted && is_interrupted && is_interrupted()) {
       interrupted = true;
       deadline = std::min(deadline, now() + kInterruptSeconds);

@@ -1,0 +1,138 @@
+// What bad configs cost a search: the same list of configs is searched twice, once with every fifth
+// made to crash, to hang or to give a wrong result (never the one that wins without them).
+//
+//   tune_faults [--configs N] [--seed N] [--filter TEXT]
+//
+// Prints, for a few kernels, both runs' times and winners. The winners must be the same, or equally
+// fast within the noise; the second run may take half as long again.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <map>
+
+#include "base/thread_pool.h"
+#include "cases.h"
+#include "driver/workload.h"
+#include "tune/session.h"
+#include "tune/strategies.h"
+
+namespace peri::bench {
+namespace {
+
+enum class Fault : u8 { None, Crash, Hang, Wrong };
+
+// A kernel's candidates, some of them spoilt.
+class SpoiltWorkload : public driver::KernelWorkload {
+ public:
+  SpoiltWorkload(const Subject& subject, std::map<std::string, Fault> faults)
+      : KernelWorkload(subject.compilation, subject.arguments, subject.compilation.default_config,
+                       1),
+        faults_(std::move(faults)) {}
+
+  Expected<Candidate> compile(const space::Config& config) override {
+    auto sound = KernelWorkload::compile(config);
+    if (!sound) return sound;
+    auto fault = faults_.find(config.dump());
+    return std::make_shared<const Spoilt>(
+        Spoilt{*sound, fault == faults_.end() ? Fault::None : fault->second});
+  }
+  Expected<tune::Accuracy> trust(const Candidate& candidate, bool is_known_good) override {
+    return KernelWorkload::trust(spoilt(candidate).sound, is_known_good);
+  }
+  Expected<void> check(const Candidate& candidate) override {
+    break_down(spoilt(candidate).fault);
+    auto checked = KernelWorkload::check(spoilt(candidate).sound);
+    if (spoilt(candidate).fault == Fault::Wrong) return fail("wrong-result", "made so");
+    return checked;
+  }
+  void run(const Candidate& candidate) override { KernelWorkload::run(spoilt(candidate).sound); }
+
+ private:
+  struct Spoilt {
+    Candidate sound;
+    Fault fault;
+  };
+  static const Spoilt& spoilt(const Candidate& candidate) {
+    return *static_cast<const Spoilt*>(candidate.get());
+  }
+  static void break_down(Fault fault) {
+    if (fault == Fault::Crash) raise(SIGSEGV);
+    for (volatile bool on = fault == Fault::Hang; on;) {
+    }
+  }
+
+  std::map<std::string, Fault> faults_;
+};
+
+struct Run {
+  space::Config winner;
+  double seconds = 0, best = 0;
+  i64 failures = 0;
+};
+
+std::optional<Run> search(const Subject& subject, const std::vector<space::Config>& configs,
+                          std::map<std::string, Fault> faults) {
+  auto clock = tune::steady_clock();
+  double begin = clock();
+  SpoiltWorkload workload(subject, std::move(faults));
+  auto bench = tune::isolated_bench(workload, ThreadPool::available_cpus(), clock, {});
+  auto strategy = tune::finite_search(configs);
+  auto record =
+      tune::tune(*strategy, subject.compilation.default_config, *bench, {.clock = clock}, {});
+  if (!record) {
+    fmt::print("{}\n", record.error().message);
+    return std::nullopt;
+  }
+  return Run{.winner = record->trials[record->winner].config,
+             .seconds = clock() - begin,
+             .best = tune::seconds_of(*record, record->winner),
+             .failures = tune::count_failures(*record)};
+}
+
+bool measure(const Case& c, i64 count, u64 seed) {
+  auto subject = prepare(c);
+  if (!subject->fault.empty()) return false;
+  space::Rng rng(seed);
+  std::vector<space::Config> configs;
+  for (i64 i = 0; i < count; ++i) configs.push_back(subject->compilation.space.sample(rng));
+  auto sound = search(*subject, configs, {});
+  if (!sound) return false;
+  std::map<std::string, Fault> faults;
+  constexpr Fault kFaults[] = {Fault::Crash, Fault::Hang, Fault::Wrong};
+  for (i64 i = 0; i < count; i += 5) {
+    if (configs[i] != sound->winner) faults[configs[i].dump()] = kFaults[i / 5 % 3];
+  }
+  auto spoilt = search(*subject, configs, std::move(faults));
+  if (!spoilt) return false;
+  bool same = spoilt->winner == sound->winner;
+  fmt::print(
+      "| {} | {:.1f} | {:.1f} | {:.2f} | {} | {} |\n", c.kernel, sound->seconds, spoilt->seconds,
+      spoilt->seconds / sound->seconds, spoilt->failures,
+      same ? "the same" : fmt::format("another, {:.3f} of the time", spoilt->best / sound->best));
+  std::fflush(stdout);
+  return true;
+}
+
+}  // namespace
+}  // namespace peri::bench
+
+int main(int argc, char** argv) {
+  peri::i64 configs = 300;
+  peri::u64 seed = 1;
+  std::string filter;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::string_view(argv[i]) == "--configs") configs = std::atoll(argv[i + 1]);
+    if (std::string_view(argv[i]) == "--filter") filter = argv[i + 1];
+    if (std::string_view(argv[i]) == "--seed") seed = std::strtoull(argv[i + 1], nullptr, 10);
+  }
+  fmt::print("| kernel | sound, s | every fifth bad, s | ratio | failures | winner |\n");
+  fmt::print("|---|---|---|---|---|---|\n");
+  bool ok = true;
+  for (const peri::bench::Case& c : peri::bench::cases()) {
+    bool chosen = c.kernel.ends_with(":matmul") || c.kernel.ends_with(":softmax") ||
+                  c.kernel.ends_with(":attention") || c.kernel.ends_with(":layer_norm");
+    if (chosen && c.kernel.find(filter) != std::string::npos)
+      ok &= peri::bench::measure(c, configs, seed);
+  }
+  return ok ? 0 : 1;
+}
