@@ -88,7 +88,9 @@ std::vector<double> time_in_turns(const Subject& subject, const std::vector<spac
     if (!places.emplace(config.dump(), contenders.size()).second) continue;
     auto code = driver::generate(subject.compilation, config);
     if (!code) return {};
-    executables.push_back(driver::load(subject.compilation, config, std::move(code->artifact)));
+    auto loaded = driver::load(subject.compilation, config, std::move(code->artifact));
+    if (!loaded) return {};
+    executables.push_back(*loaded);
     contenders.push_back({config.dump(), [&subject, e = executables.back().get()] {
                             (void)e->call(subject.leaves);
                           }});
