@@ -20,6 +20,7 @@ using space::Config;
 namespace {
 
 constexpr i64 kLongestRow = 32768;      // elements of a `:` dimension that one program keeps
+constexpr i64 kTurned = 64;             // side of a tile that is transposed
 constexpr i64 kChunk = 4096;            // of a longer one
 constexpr i64 kElementsPerWarp = 1024;  // that memory-bound programs give each warp
 
@@ -162,13 +163,18 @@ class Chooser {
   // --- blocks ---
 
   void choose_blocks() {
+    i64 directions =
+        std::ranges::count_if(blocks_, [&](BlockId block) { return roles_[block].contiguous; });
     for (BlockId block : blocks_) {
       Role& role = roles_[block];
       if (role.width > 1) role.contiguous = false;  // the row itself runs along memory
       bool dot = role.dot_m || role.dot_n || role.dot_k;
       if (dot)
         sizes_[block] = std::min(dot_size(role), std::max<i64>(16, power_of_two(role.extent)));
-      if (!dot && role.contiguous) sizes_[block] = along_size(role);
+      if (!dot && role.contiguous) {
+        // Several run along memory where tensors are transposed: the tile turns in shared memory.
+        sizes_[block] = directions > 1 ? std::min(along_size(role), kTurned) : along_size(role);
+      }
     }
     for (BlockId block : blocks_) {
       Role& role = roles_[block];

@@ -163,8 +163,10 @@ class Resources {
     if (auto reason = registers(known, config, threads)) return reason;
     i64 bytes = shared(known, config);
     if (bytes > target_.shared_bytes) {
-      return fmt::format("operands of {} turns take {} KB of shared memory, there are {} KB",
-                         copies(known, config), bytes / 1024, target_.shared_bytes / 1024);
+      return fmt::format(
+          "operands of {} turns, or a tile that is transposed, take {} KB of shared memory, "
+          "there are {} KB",
+          copies(known, config), bytes / 1024, target_.shared_bytes / 1024);
     }
     return grid(known, config);
   }
@@ -313,7 +315,24 @@ class Resources {
       results = std::max(results, elements(type, known, 0) * 2);
     }
     if (asks_for_stages(config)) bytes = std::max(bytes, loaded(known, config));
-    return std::max(bytes * copies(known, config), results);
+    return std::max({bytes * copies(known, config), results, turned(known, config)});
+  }
+
+  // The largest tile that lies in memory in another order than its axes have: its elements change
+  // threads through shared memory.
+  i64 turned(const Known& known, const Config& config) const {
+    i64 most = 0;
+    for_each_op(kernel_, [&](const Op& op) {
+      if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+      const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+      auto is_unit = [&](Sym stride) { return kernel_.syms->hint(stride) == SymValue::of(i64{1}); };
+      if (tensor.strides.size() < 2 || is_unit(tensor.strides.back())) return;
+      if (std::ranges::none_of(tensor.strides, is_unit)) return;
+      bool loads = op.code == OpCode::Load;
+      const TileType& type = kernel_[loads ? op.results[0] : op.operands[0]].type;
+      most = std::max(most, elements(type, known, chunk_of(config)) * size_of(type.dtype));
+    });
+    return most;
   }
 
   std::optional<std::string> grid(const Known& known, const Config& config) const {
