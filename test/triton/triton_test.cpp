@@ -7,8 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <set>
+#include <sstream>
 
 #include "backends/triton/toolchain.h"
 #include "driver/arguments.h"
@@ -43,6 +45,13 @@ const std::vector<Case>& cases() {
   return all;
 }
 
+const std::vector<Case>& aligned_cases() {
+  static const std::vector<Case> all = only({
+#include "triton/aligned.inc"
+  });
+  return all;
+}
+
 std::string name_of(const Case& test) {
   std::string name = test.kernel;
   for (const auto& [arg, spec] : test.args) name += " " + arg + "=" + spec;
@@ -54,9 +63,35 @@ i64 number_from(const char* variable, i64 fallback) {
   return text == nullptr ? fallback : std::atoll(text);
 }
 
+// What SPEC says of a contiguous tensor, which may be of many GB, without making it.
+check::ArgSpec described(const std::string& name, const std::string& spec, diag::Diags& diags) {
+  std::size_t open = spec.find('['), close = spec.find(']');
+  bool tensor = open != std::string::npos && spec.starts_with("rand") && close > open;
+  std::vector<i64> sizes;
+  std::string small = spec;
+  if (tensor) {
+    std::stringstream numbers(spec.substr(open + 1, close - open - 1));
+    for (std::string size; std::getline(numbers, size, ',');) sizes.push_back(std::stoll(size));
+    std::string ones = "1";
+    for (std::size_t d = 1; d < sizes.size(); ++d) ones += ",1";
+    small = spec.substr(0, open + 1) + ones + spec.substr(close);
+  }
+  auto argument = driver::parse_argument(name, small, 7, diags);
+  EXPECT_TRUE(argument) << argument.error().message;
+  check::ArgSpec described;
+  if (argument) described = driver::specs_of({{name, *argument}})[name];
+  if (!tensor) return described;
+  described.sizes = sizes;
+  described.strides.assign(sizes.size(), 1);
+  for (std::size_t d = sizes.size(); d-- > 1;) {
+    described.strides[d - 1] = described.strides[d] * sizes[d];
+  }
+  return described;
+}
+
 // A kernel up to its config space.
 struct Prepared {
-  explicit Prepared(const Case& test) : diags(sources), c(diags) {
+  explicit Prepared(const Case& test, bool with_tensors = true) : diags(sources), c(diags) {
     std::size_t colon = test.kernel.rfind(':');
     c.request.file = std::string(PERI_SOURCE_DIR) + "/kernels/" + test.kernel.substr(0, colon);
     if (test.kernel.starts_with("language/")) {
@@ -66,11 +101,15 @@ struct Prepared {
     c.request.device = "cuda:sm_90";
     c.request.settings.python = python();
     for (const auto& [name, spec] : test.args) {
+      if (!with_tensors && !spec.starts_with("lambda")) {
+        c.request.args[name] = described(name, spec, diags);
+        continue;
+      }
       auto argument = driver::parse_argument(name, spec, 7, diags);
       EXPECT_TRUE(argument) << argument.error().message;
       if (argument) arguments[name] = std::move(*argument);
     }
-    c.request.args = driver::specs_of(arguments);
+    c.request.args.merge(driver::specs_of(arguments));
     auto compiled = driver::compile(c, "space");
     EXPECT_TRUE(compiled) << compiled.error().message << "\n" << diag::render_text(diags);
     ready = compiled.has_value();
@@ -116,12 +155,39 @@ struct Prepared {
   bool ready = false;
 };
 
+// "basic/add.py:add" of every kernel under kernels/.
+std::set<std::string> kernels_there() {
+  std::set<std::string> names;
+  std::filesystem::path root = std::string(PERI_SOURCE_DIR) + "/kernels";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+    if (entry.path().extension() != ".py") continue;
+    std::ifstream in(entry.path());
+    bool decorated = false;
+    for (std::string line; std::getline(in, line);) {
+      decorated = decorated || line.starts_with("@helion.kernel");
+      if (!decorated || !line.starts_with("def ")) continue;
+      std::string file = std::filesystem::relative(entry.path(), root);
+      names.insert(file + ":" + line.substr(4, line.find('(') - 4));
+      decorated = false;
+    }
+  }
+  return names;
+}
+
+TEST(Cases, NameEveryKernel) {
+  if (std::getenv("PERI_TRITON_ONLY") != nullptr) GTEST_SKIP() << "restricted";
+  std::set<std::string> odd, aligned;
+  for (const Case& test : cases()) odd.insert(test.kernel);
+  for (const Case& test : aligned_cases()) aligned.insert(test.kernel);
+  EXPECT_EQ(odd, kernels_there());
+  EXPECT_EQ(aligned, kernels_there());
+}
+
 // --- compiled ---
 
 TEST(Compile, EveryKernelAtSampledConfigs) {
   if (python().empty()) GTEST_SKIP() << kNoTriton;
   i64 count = number_from("PERI_TRITON_CONFIGS", 10);
-  std::set<std::string> seen;
   std::vector<std::unique_ptr<Prepared>> prepared;
   struct Work {
     const Prepared* kernel;
@@ -129,14 +195,18 @@ TEST(Compile, EveryKernelAtSampledConfigs) {
     space::Config config;
   };
   std::vector<Work> work;
-  for (const Case& test : cases()) {
-    if (!seen.insert(test.kernel).second) continue;
-    prepared.push_back(std::make_unique<Prepared>(test));
-    if (!prepared.back()->ready) continue;
-    for (space::Config& config : prepared.back()->configs(count, 1e9)) {
+  auto add = [&](const Case& test, bool with_tensors) {
+    prepared.push_back(std::make_unique<Prepared>(test, with_tensors));
+    if (!prepared.back()->ready) return;
+    for (space::Config& config : prepared.back()->configs((count + 1) / 2, 1e9)) {
       work.push_back({prepared.back().get(), test.kernel, std::move(config)});
     }
+  };
+  std::set<std::string> seen;
+  for (const Case& test : cases()) {
+    if (seen.insert(test.kernel).second) add(test, true);
   }
+  for (const Case& test : aligned_cases()) add(test, false);
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   auto run = [&] {

@@ -27,6 +27,9 @@ namespace {
 constexpr i64 kMostElements = i64{1} << 20;  // of a tile, in Triton
 constexpr i64 kElementsPerThread = 256;      // of a tile that registers hold
 constexpr i64 kAccumulatorsPerThread = 128;  // of a dot's result, in 32-bit registers
+constexpr i64 kMostThreadRegisters = 255;
+constexpr i64 kBarrierBytes = 1024;     // beside boxes in shared memory, at most
+constexpr i64 kBesideAccumulator = 32;  // registers, as ptxas asks for them
 constexpr i64 kStaticTurns = 8;              // of a loop that is unrolled fully
 constexpr i64 kMostGridRows = 65535;         // programs along y and z
 
@@ -247,7 +250,7 @@ class Resources {
     auto unrolls = config.find("range_unroll_factors");
     if (stages == 1 || unrolls == config.end()) return stages;
     std::vector<bool> grids = grids_of(kernel_);
-    bool persistent = config.value("pid_type", std::string("flat")).starts_with("persistent");
+    bool persistent = is_persistent(config);
     i64 grid = 1, inner = 1;
     for (std::size_t i = 0; i < grids.size() && i < unrolls->size(); ++i) {
       i64 factor = (*unrolls)[i].get<i64>();
@@ -281,8 +284,44 @@ class Resources {
       if (count / threads > kAccumulatorsPerThread) {
         return fmt::format("a product of {} elements is too much for {} threads", count, threads);
       }
+      i64 needed = instruction_registers(kernel_[dot->results[0]].type, known, threads);
+      // Operands in f32 are split in registers first.
+      bool split = needed > 0 && kernel_[dot->operands[0]].type.dtype == Dtype::F32;
+      needed += split ? kBesideAccumulator : 0;
+      i64 there = thread_registers(config, threads);
+      if (needed > there) {
+        return fmt::format("a matrix instruction needs {} registers a thread, there are {}", needed,
+                           there);
+      }
     }
     return std::nullopt;
+  }
+
+  // Of one warpgroup instruction: its part of the accumulator, which must stay in registers, and
+  // what goes with it. 0: the product is no such instruction.
+  i64 instruction_registers(const TileType& type, const Known& known, i64 threads) const {
+    i64 warps = threads / target_.warp_size;
+    i64 rows = lanes(type.shape[type.rank() - 2], known), columns = lanes(type.shape.back(), known);
+    if (target_.capability() != 90 || rows < 64 || warps < 4) return 0;
+    i64 warps_of_rows = std::max<i64>(rows / 16, 1);
+    i64 warps_of_columns = std::max<i64>(warps / warps_of_rows, 1);
+    i64 width = std::clamp<i64>(columns / warps_of_columns, 8, 256);
+    return width / 2 + kBesideAccumulator;
+  }
+
+  i64 thread_registers(const Config& config, i64 threads) const {
+    i64 there = std::min(kMostThreadRegisters, target_.registers / threads);
+    auto cap = config.find("maxnreg");
+    bool capped = is_persistent(config) && cap != config.end() && cap->is_number();
+    return capped ? std::min(there, cap->get<i64>()) : there;
+  }
+
+  static bool is_persistent(const Config& config) {
+    return config.value("pid_type", std::string("flat")).starts_with("persistent");
+  }
+
+  i64 lanes(const Dim& dim, const Known& known) const {
+    return power_of_two(evaluate(dim.size, known).value_or(1));
   }
 
   // A loop that is asked for stages stages every load, not only operands of dots.
@@ -310,12 +349,15 @@ class Resources {
         const TileType& type = kernel_[dot->operands[side]].type;
         bytes += elements(type, known, 0) * size_of(type.dtype);
       }
-      const TileType& type = kernel_[dot->results[0]].type;
-      // Results leave through shared memory in halves of their size.
-      results = std::max(results, elements(type, known, 0) * 2);
+      // Results leave through shared memory, half-precise ones whole and others in halves of their
+      // size; those of a persistent grid while the next turn's operands arrive.
+      i64 size = is_persistent(config) ? size_of(kernel_[dot->operands[0]].type.dtype) : 2;
+      results = std::max(results, elements(kernel_[dot->results[0]].type, known, 0) * size);
     }
     if (asks_for_stages(config)) bytes = std::max(bytes, loaded(known, config));
-    return std::max({bytes * copies(known, config), results, turned(known, config)});
+    i64 staged = bytes * copies(known, config);
+    staged = is_persistent(config) ? staged + results : std::max(staged, results);
+    return std::max(staged, turned(known, config));
   }
 
   // The largest tile that lies in memory in another order than its axes have: its elements change
@@ -411,6 +453,7 @@ class Resources {
     if (!any) return std::nullopt;
     std::lock_guard lock(planning_mutex());
     Plan plan = make_plan(kernel_, config, target_);
+    auto known = space::config_values(kernel_, config);
     std::size_t next = 0;
     std::optional<std::string> refused;
     for_each_op(kernel_, [&](const Op& op) {
@@ -418,7 +461,11 @@ class Resources {
       std::size_t at = next++;
       if (at >= indexing.size() || indexing[at] == "pointer") return;
       std::string reason;
-      if (tensor_map(plan, op, reason)) return;
+      ir::ValueId value = op.code == OpCode::Load ? op.results[0] : op.operands[0];
+      i64 bytes = elements(kernel_[value].type, known, 0) * size_of(kernel_[value].type.dtype);
+      bool fits = bytes + kBarrierBytes <= target_.shared_bytes;
+      if (tensor_map(plan, op, reason) && fits) return;
+      if (!fits) reason = fmt::format("its box takes {} KB of shared memory", bytes / 1024);
       refused = fmt::format("no descriptor for `{}`: {}", kernel_[op.attrs.tensor].name, reason);
       if (fixed != nullptr) (*fixed)[at] = "pointer";
     });
