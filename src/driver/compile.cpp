@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/files.h"
 #include "base/fork_lock.h"
+#include "driver/code_cache.h"
 #include "driver/tuned_choice.h"
 #include "passes/pipeline.h"
 #include "syntax/parse.h"
@@ -103,6 +104,7 @@ Expected<void> target(Compilation& c) {
       {name.device, name.target, c.request.settings.cpu, c.request.settings.python});
   if (!backend) return std::unexpected(backend.error());
   c.backend = std::move(*backend);
+  c.code_store = open_code_store(c.request);
   return {};
 }
 
@@ -231,8 +233,10 @@ Expected<void> compile(Compilation& c, std::string_view last) {
 
 Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
                                       const backends::CompileOptions& options) {
+  backends::CompileOptions with_store = options;
+  with_store.store = c.code_store.get();
   std::shared_lock lock(fork_lock());
-  return c.backend->compile(c.lowered->kernel, config, options);
+  return c.backend->compile(c.lowered->kernel, config, with_store);
 }
 
 bool can_run_here(const Compilation& c) {
@@ -244,8 +248,10 @@ namespace {
 // Code that relies on nothing that a call may break.
 std::function<Expected<backends::Artifact>()> general_code(const Compilation& c,
                                                            const space::Config& config) {
-  return [backend = c.backend, lowered = c.lowered, config]() -> Expected<backends::Artifact> {
+  return [backend = c.backend, lowered = c.lowered, store = c.code_store,
+          config]() -> Expected<backends::Artifact> {
     backends::CompileOptions options;
+    options.store = store.get();
     options.assume_aligned = options.assume_32_bit = false;
     std::shared_lock lock(fork_lock());
     auto code = backend->compile(lowered->kernel, config, options);

@@ -51,7 +51,7 @@ struct Request {
   Settings settings;
   std::string after_pass;  // keep the IR as this pass ("lower": as lowering) leaves it
   backends::CompileOptions code;
-  std::function<void(const Error&)> warn;  // about the cache
+  std::function<void(const Error&)> warn;  // about the cache; the thread at hand calls it
 };
 
 // The tuned configs that calls choose from. With static shapes there is one; with dynamic ones, one
@@ -78,6 +78,7 @@ struct Compilation {
   const check::KernelDecl* decl = nullptr;
   std::shared_ptr<const backends::Backend> backend;
   std::optional<runtime::DeviceProperties> device;  // of one that is here and not the host
+  std::shared_ptr<backends::CodeStore> code_store;  // null: machine code is not kept
   std::optional<check::TypedKernel> typed;
   std::shared_ptr<lower::Lowered> lowered;
   std::string kept_ir;    // of Request::after_pass

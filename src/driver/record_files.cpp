@@ -134,20 +134,13 @@ class Collector {
  private:
   void find_entries() {
     const std::string version = fmt::format("Perihelion {}", kVersion);
-    i64 kept_bytes = 0;
     for (const TunedStore::Located& located : entries_) {
       const TunedEntry& entry = located.entry;
-      const i64 days = (now_ - located.modified) / 86400;
-      std::string reason;
-      if (!entry.compiler.starts_with(version)) {
-        reason = fmt::format("made by {}", entry.compiler);
-      } else if (policy_.older_than_days >= 0 && days >= policy_.older_than_days) {
-        reason = fmt::format("{} days old", days);
-      } else if (policy_.most_bytes >= 0 && kept_bytes + located.bytes > policy_.most_bytes) {
-        reason = fmt::format("beyond {} bytes", policy_.most_bytes);
-      }
+      std::string reason = entry.compiler.starts_with(version)
+                               ? against_policy(located.modified, located.bytes)
+                               : fmt::format("made by {}", entry.compiler);
       if (reason.empty()) {
-        kept_bytes += located.bytes;
+        kept_bytes_ += located.bytes;
         for (const TunedRow* row : entry.rows()) kept_.insert("record-" + row->record);
       } else {
         garbage_.push_back({entry.key, store_.path_of(entry.key), reason, 0});
@@ -156,8 +149,40 @@ class Collector {
     }
   }
 
+  // Why the policy removes something, or "".
+  std::string against_policy(i64 modified, i64 bytes) const {
+    const i64 days = (now_ - modified) / 86400;
+    if (policy_.older_than_days >= 0 && days >= policy_.older_than_days) {
+      return fmt::format("{} days old", days);
+    }
+    if (policy_.most_bytes >= 0 && kept_bytes_ + bytes > policy_.most_bytes) {
+      return fmt::format("beyond {} bytes", policy_.most_bytes);
+    }
+    return "";
+  }
+
+  // Machine code, which can be made again, goes before tuned configs do.
+  void find_code(const CacheListing& listing) {
+    std::vector<const CacheListing::Item*> items;
+    for (const CacheListing::Item& item : listing.entries) {
+      if (item.layer == Layer::User && item.key.starts_with(backends::kCodeKey)) {
+        items.push_back(&item);
+      }
+    }
+    std::ranges::stable_sort(items, std::greater(), &CacheListing::Item::modified);
+    for (const CacheListing::Item* item : items) {
+      std::string reason = against_policy(item->modified, item->bytes);
+      if (reason.empty()) {
+        kept_bytes_ += item->bytes;
+      } else {
+        garbage_.push_back({item->key, item->path, std::move(reason), item->bytes});
+      }
+    }
+  }
+
   void find_files() {
     const CacheListing listing = store_.cache().list();
+    find_code(listing);
     for (Garbage& one : garbage_) {
       for (const CacheListing::Item& item : listing.entries) {
         if (item.path == one.path) one.bytes = item.bytes;
@@ -183,6 +208,7 @@ class Collector {
   i64 now_;
   std::vector<TunedStore::Located> entries_;
   std::set<std::string> kept_, gone_;  // keys of records
+  i64 kept_bytes_ = 0;
   std::vector<Garbage> garbage_;
 };
 

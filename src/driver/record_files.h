@@ -39,8 +39,8 @@ struct Garbage {
   i64 bytes = 0;
 };
 // Removes records that no entry refers to and temporary files of dead writers (both older than an
-// hour), entries of other versions of Perihelion, and what the policy says; gives what it removed,
-// or would have.
+// hour), entries of other versions of Perihelion, and what the policy says, machine code before
+// tuned configs; gives what it removed, or would have.
 Expected<std::vector<Garbage>> collect_garbage(TunedStore& store, const GarbagePolicy& policy,
                                                i64 now);
 

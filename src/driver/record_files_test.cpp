@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/hash.h"
+#include "driver/code_cache.h"
 #include "driver/shapes.h"
 #include "driver/subject.h"
 #include "driver/version.h"
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 using space::Config;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::SizeIs;
 using testing::UnorderedElementsAre;
 using tune::Record;
 
@@ -205,6 +207,25 @@ TEST_F(RecordFilesTest, GcObeysAgeAndSize) {
       testing::Contains("5 days old"));
   const i64 bytes = cache.entries()[0].bytes;
   ASSERT_TRUE(collect_garbage(cache, {.most_bytes = bytes + bytes / 2}, now));
+  EXPECT_EQ(cache.entries().size(), 1U);
+}
+
+TEST_F(RecordFilesTest, GcRemovesMachineCodeByAgeAndBeforeTunedConfigs) {
+  TunedStore cache = store();
+  ASSERT_TRUE(cache.put(record_of(200, {7})));
+  const std::string code(1000, 'x');
+  for (const char* key : {"code-1", "code-2"}) ASSERT_TRUE(cache.cache().put(key, code));
+  EXPECT_EQ(code_use(cache.cache().list()).entries, 2);
+  EXPECT_GT(code_use(cache.cache().list()).bytes, 2000);
+  const std::time_t now = std::time(nullptr);
+  EXPECT_THAT(*collect_garbage(cache, {}, now + 86400), IsEmpty());
+  EXPECT_THAT(*collect_garbage(cache, {.older_than_days = 3, .dry_run = true}, now + 4 * 86400),
+              SizeIs(4));
+  const i64 bytes = cache.entries()[0].bytes;
+  ASSERT_TRUE(collect_garbage(cache, {.most_bytes = bytes + 1500}, now));
+  EXPECT_EQ(code_use(cache.cache().list()).entries, 1);
+  ASSERT_TRUE(collect_garbage(cache, {.most_bytes = bytes}, now));
+  EXPECT_EQ(code_use(cache.cache().list()).entries, 0);
   EXPECT_EQ(cache.entries().size(), 1U);
 }
 

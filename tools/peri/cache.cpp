@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "commands.h"
+#include "driver/code_cache.h"
 #include "driver/dispatch_text.h"
 #include "driver/record_files.h"
 #include "driver/subject.h"
@@ -102,6 +103,12 @@ class CacheCommand {
     }
     session_.json()["entries"] = entries;
     print_table(rows);
+    const driver::CodeUse code = driver::code_use(store_.cache().list());
+    session_.json()["code"] = {{"entries", code.entries}, {"bytes", code.bytes}};
+    if (code.entries > 0) {
+      session_.text(
+          fmt::format("and machine code of {} functions, {} bytes", code.entries, code.bytes));
+    }
     return {};
   }
 

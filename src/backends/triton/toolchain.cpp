@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backends/triton/compile_worker.h"
+#include "base/hash.h"
 #include "base/thread_pool.h"
 
 extern char** environ;
@@ -238,7 +239,12 @@ Expected<std::unique_ptr<Toolchain::Worker>> Toolchain::take() {
   }
   lock.unlock();
   auto started = Worker::start(options_);
-  if (!started) give_back(nullptr);
+  if (!started) {
+    give_back(nullptr);
+    return started;
+  }
+  lock.lock();
+  compiler_ = (*started)->compiler();
   return started;
 }
 
@@ -286,9 +292,35 @@ Binary binary_of(const json& reply, const Source& source) {
   return binary;
 }
 
+// Everything that the code depends on but the version of Triton.
+std::string store_key(const Source& source, const Target& target) {
+  json all = {request_of(source, target, 0), kBinarySchema, kCompileWorker};
+  return fmt::format("{}{}", backends::kCodeKey, hash_hex(all.dump()));
+}
+
 }  // namespace
 
-Expected<Binary> Toolchain::compile(const Source& source, const Target& target) {
+Expected<Binary> Toolchain::compile(const Source& source, const Target& target,
+                                    backends::CodeStore* store) {
+  if (store == nullptr || !source.keep.empty()) return run(source, target);
+  std::string key = store_key(source, target);
+  if (auto kept = find(*store, key)) return *std::move(kept);
+  auto binary = run(source, target);
+  if (binary) store->put(key, write_binary(*binary));
+  return binary;
+}
+
+std::optional<Binary> Toolchain::find(const backends::CodeStore& store, std::string_view key) {
+  auto text = store.get(key);
+  if (!text) return std::nullopt;
+  auto binary = read_binary(*text);
+  if (!binary) return std::nullopt;
+  std::lock_guard lock(mutex_);
+  if (!compiler_.empty() && binary->compiler != compiler_) return std::nullopt;
+  return *std::move(binary);
+}
+
+Expected<Binary> Toolchain::run(const Source& source, const Target& target) {
   auto worker = take();
   if (!worker) return std::unexpected(worker.error());
   i64 id = 0;

@@ -7,9 +7,13 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "backends/code_store.h"
+#include "backends/triton/binary.h"
 #include "backends/triton/target.h"
 #include "base/expected.h"
 
@@ -24,25 +28,6 @@ struct Source {
   i64 num_stages = 1;
   i64 maxnreg = 0;                // 0: no limit
   std::vector<std::string> keep;  // stages to keep as text: "ttir", "ttgir", "llir", "ptx"
-};
-
-// How the compiled code copies through a descriptor parameter.
-struct DescriptorLayout {
-  i64 swizzle = 0;       // as backends::TensorMap has it
-  std::vector<i64> box;  // of one copy: a tile may take several
-};
-
-struct Binary {
-  std::string function;
-  std::string format;  // "cubin", "hsaco"
-  std::string bytes;
-  i64 num_warps = 4;
-  i64 shared_bytes = 0;
-  i64 cluster = 1;
-  i64 scratch_bytes = 0, scratch_alignment = 1;
-  std::vector<DescriptorLayout> descriptors;  // of each descriptor parameter
-  std::vector<std::string> texts;             // of Source::keep
-  std::string compiler;                       // "triton 3.6.0"
 };
 
 struct ToolchainOptions {
@@ -66,11 +51,17 @@ class Toolchain {
   //   unsupported-triton   it has one outside of 3.6 to 3.9
   //   compile-failed       Triton refuses the source
   //   compiler-crashed, compiler-timeout
-  Expected<Binary> compile(const Source& source, const Target& target);
+  // What `store` (or null) has is not compiled again: no Python starts for it. Its key says the
+  // source, target and options, but not the version of Triton, which only Python knows. Once one
+  // has said it, what another version made counts no more, and is replaced.
+  Expected<Binary> compile(const Source& source, const Target& target,
+                           backends::CodeStore* store = nullptr);
 
  private:
   class Worker;
 
+  Expected<Binary> run(const Source& source, const Target& target);
+  std::optional<Binary> find(const backends::CodeStore& store, std::string_view key);
   Expected<std::unique_ptr<Worker>> take();
   void give_back(std::unique_ptr<Worker> worker);
 
@@ -80,6 +71,7 @@ class Toolchain {
   std::vector<std::unique_ptr<Worker>> idle_;
   i64 busy_ = 0;
   i64 next_id_ = 0;
+  std::string compiler_;  // as Binary has it; "": no worker has started yet
 };
 
 }  // namespace peri::triton

@@ -145,7 +145,7 @@ Expected<Compiled> TritonBackend::compile(const ir::Kernel& kernel, const space:
   }
   std::shared_ptr<Toolchain> toolchain = Toolchain::of(python_);
   for (const RootText& root : roots) {
-    auto binary = toolchain->compile(source_of(root, plan, options.keep), target_);
+    auto binary = toolchain->compile(source_of(root, plan, options.keep), target_, options.store);
     if (!binary) return std::unexpected(binary.error());
     for (const std::string& text : binary->texts) compiled.text += text;
     add_compiled_facts(root, plan, std::move(*binary), target_.warp_size, compiled.artifact);
