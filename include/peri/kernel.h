@@ -9,6 +9,13 @@
 // (with `static_shapes=False`: of dtypes and ranks), with the tuned config if the cache has one. If
 // the cache has a kernel with dynamic shapes tuned for several sizes, each call uses the config of
 // the nearest (tune/shape_table.h), which is chosen in some nanoseconds.
+// On a GPU, tensors live in the device's memory, and a call queues its work:
+//
+//   auto softmax = peri::Kernel::load("softmax.py", "softmax", {.device = "cuda"});
+//   auto there = peri::to_device(x, "cuda");
+//   auto y = (*softmax)(*there);
+//   auto here = peri::to_host(y->tensor);      // waits for the call
+//
 // Calls are thread-safe; one that needs no compilation takes well under a microsecond besides the
 // kernel itself.
 #pragma once
@@ -30,8 +37,9 @@ namespace peri {
 using runtime::Result;
 
 struct KernelOptions {
-  std::string cpu = "host";  // level to make code for: "x86-64-v3", ...
-  i64 threads = 0;           // most threads of a launch; 0: all
+  std::string device = "cpu";  // that calls run on: "cpu", "cuda", "cuda:1" (the second one)
+  std::string cpu = "host";    // level to make code for: "x86-64-v3", ...
+  i64 threads = 0;             // most threads of a launch; 0: all
   std::string config;     // JSON or `helion.Config(...)`; "": tuned, the decorator's or the default
   std::string cache_dir;  // of tuned configs; "": the user's cache folder
   bool use_cache = true;
@@ -86,7 +94,8 @@ class Kernel {
                                     KernelOptions options = {});
 
   // Calls the kernel with arguments in the order of its parameters; those left out take their
-  // defaults.
+  // defaults. Tensors must be on the kernel's device (`wrong-device`), and so are results; errors
+  // of a device are those of runtime/device.h, some of which come from a later call.
   template <class... Args>
   Expected<Result> operator()(const Args&... args) const {
     std::array<Arg, sizeof...(Args)> list{Arg(args)...};
@@ -96,6 +105,8 @@ class Kernel {
 
   // Searches for the fastest config for these arguments, uses it from now on, and keeps it in the
   // cache. With dynamic shapes, sizes that were tuned for before keep theirs, if there is a cache.
+  // Of a device other than the CPU it fails with `cannot-tune-here`: candidates run in processes of
+  // their own, which cannot use a device that this one has opened. `peri tune --device` tunes.
   Expected<Tuned> tune(std::span<const Arg> args, double seconds) const;
 
   // The config that a call with these arguments uses.

@@ -281,6 +281,8 @@ void bind_leaves(const Specialisation& specialisation, std::span<const Arg> args
 
 Expected<void> Kernel::Impl::open(const std::string& name, const KernelOptions& options) {
   request.kernel = name;
+  request.device = options.device;
+  request.opens_device = true;
   request.settings.cpu = options.cpu;
   request.settings.threads = options.threads;
   request.settings.cache_dir = options.cache_dir;
@@ -289,6 +291,7 @@ Expected<void> Kernel::Impl::open(const std::string& name, const KernelOptions& 
   auto environment = driver::settings_from_environment();
   if (!environment) return std::unexpected(environment.error());
   request.settings.require_tuned = options.require_tuned || environment->require_tuned;
+  request.settings.python = environment->python;
   if (!options.config.empty()) {
     diag::SourceId source = sources.add("config", options.config);
     request.config = space::parse_config(source, diags);
@@ -461,6 +464,12 @@ Expected<Result> Kernel::call(std::span<const Arg> args) const {
 }
 
 Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
+  const std::string& device = impl_->request.device;
+  if (runtime::is_device(backends::parse_device(device).device)) {
+    return fail("cannot-tune-here",
+                fmt::format("a program that calls kernels on `{}` cannot tune them", device),
+                fmt::format("`peri tune --device {}` does; calls use what it finds", device));
+  }
   auto found = impl_->find(args);
   std::unique_ptr<Specialisation> draft;
   if (!found && found.error().code == "not-tuned") {
@@ -497,6 +506,17 @@ Expected<std::string> Kernel::config(std::span<const Arg> args) const {
   bind_leaves(**specialisation, args, leaves.data());
   std::lock_guard lock(impl_->mutex);
   return space::print_config((*specialisation)->config_of(leaves));
+}
+
+Expected<Tensor> to_device(const Tensor& tensor, const std::string& device) {
+  const backends::DeviceName name = backends::parse_device(device);
+  if (!runtime::is_device(name.device) || !name.target.empty()) {
+    return fail("unknown-device", fmt::format("`{}` is no device with memory of its own", device),
+                "`cuda` is one, and `cuda:1` the second of them");
+  }
+  auto opened = runtime::open_device(name.device, name.index);
+  if (!opened) return std::unexpected(opened.error());
+  return runtime::to_device(tensor, **opened);
 }
 
 TunedLookups tuned_lookups() {

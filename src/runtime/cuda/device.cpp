@@ -255,18 +255,31 @@ Expected<std::shared_ptr<runtime::Device>> open(const Driver& driver, i64 index)
 namespace {
 
 // Stays loaded: devices and tensors refer to it.
+struct LocalDriver {
+  std::mutex mutex;
+  const Driver* loaded = nullptr;
+};
+
+LocalDriver& local() {
+  static LocalDriver instance;
+  return instance;
+}
+
 Expected<const Driver*> local_driver() {
-  static std::mutex mutex;
-  static const Driver* loaded = nullptr;
-  std::lock_guard lock(mutex);
-  if (loaded != nullptr) return loaded;
+  std::lock_guard lock(local().mutex);
+  if (local().loaded != nullptr) return local().loaded;
   auto driver = load_driver();
   if (!driver) return std::unexpected(driver.error());
-  loaded = new Driver(*driver);
-  return loaded;
+  local().loaded = new Driver(*driver);
+  return local().loaded;
 }
 
 }  // namespace
+
+void use_as_local(const Driver& driver) {
+  std::lock_guard lock(local().mutex);
+  local().loaded = new Driver(driver);
+}
 
 Expected<DeviceProperties> local_properties(i64 index) {
   auto driver = local_driver();

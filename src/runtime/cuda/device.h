@@ -20,5 +20,7 @@ Expected<std::shared_ptr<runtime::Device>> open(const Driver& driver, i64 index)
 // too.
 Expected<runtime::DeviceProperties> local_properties(i64 index);
 Expected<std::shared_ptr<runtime::Device>> open_local(i64 index);
+// Takes `driver` for this machine's from now on; for tests.
+void use_as_local(const Driver& driver);
 
 }  // namespace peri::cuda
