@@ -9,6 +9,8 @@
 #include <cstring>
 #include <set>
 
+#include "base/thread_pool.h"
+#include "driver/all_close.h"
 #include "runtime/elements.h"
 
 namespace peri::driver {
@@ -29,7 +31,7 @@ constexpr double kElementaryRoundings = 8;  // of the arithmetic around a reduct
 // analysis, 2019).
 constexpr double kSumDeviations = 6;
 constexpr i64 kMaxHalfRoundings = 16;
-constexpr i64 kChunk = 1024;
+constexpr i64 kChunk = kMostCompared;
 
 class Roundings {
  public:
@@ -123,27 +125,6 @@ std::string index_text(const Tensor& tensor, i64 linear) {
   return fmt::format("[{}]", fmt::join(index, ", "));
 }
 
-struct Allowed {
-  float output_unit, unit, scale;  // see Tolerance
-};
-
-// Whether all are numbers within their tolerance, or equal. Has no branches, so that it runs in
-// vector lanes: results of tens of megabytes are compared for each candidate of a search.
-#if defined(__x86_64__)
-[[gnu::target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")]]
-#endif
-bool all_close(const float* values, const float* wanted, i64 size, Allowed allowed) {
-  i32 far = 0;
-  for (i64 i = 0; i < size; ++i) {
-    float magnitude = std::abs(wanted[i]);
-    float most =
-        allowed.output_unit * magnitude + allowed.unit * std::max(magnitude, allowed.scale);
-    float error = std::abs(values[i] - wanted[i]);
-    far |= error <= most ? 0 : 1;  // a NaN or an infinity is none
-  }
-  return far == 0;
-}
-
 class Comparison {
  public:
   // `is_quick`: the report need not name the largest error of results that are all good.
@@ -160,7 +141,7 @@ class Comparison {
     } else if (got.kind == Result::Kind::Scalar) {
       double a = got.scalar.as_real(), b = expected.scalar.as_real();
       ++report_.compared;
-      note(name, std::abs(a - b), 1e-6 * std::abs(b), a, b);
+      if (is_worst(std::abs(a - b), 1e-6 * std::abs(b))) describe(name, a, b);
     }
   }
 
@@ -174,24 +155,36 @@ class Comparison {
 
   CheckReport report() { return std::move(report_); }
 
+  // Of the finite elements.
   static double root_mean_square(const Tensor& tensor) {
-    double squares = 0;
-    i64 finite = 0;
-    std::array<double, kChunk> values;
-    for (i64 begin = 0, count = tensor.numel(); begin < count; begin += kChunk) {
-      i64 size = std::min(kChunk, count - begin);
+    struct alignas(64) Sum {
+      double squares = 0;
+      i64 finite = 0;
+    };
+    std::vector<Sum> sums(ThreadPool::global().threads());
+    for_each_chunk(tensor.numel(), [&](i64 begin, i64 size, i64 thread) {
+      std::array<double, kChunk> values;
       load(tensor, begin, size, values.data());
       for (i64 i = 0; i < size; ++i) {
         bool counts = std::isfinite(values[i]);
-        squares += counts ? values[i] * values[i] : 0;
-        finite += counts ? 1 : 0;
+        sums[thread].squares += counts ? values[i] * values[i] : 0;
+        sums[thread].finite += counts ? 1 : 0;
       }
+    });
+    Sum all;
+    for (const Sum& sum : sums) {
+      all.squares += sum.squares;
+      all.finite += sum.finite;
     }
-    return finite == 0 ? 0 : std::sqrt(squares / static_cast<double>(finite));
+    return all.finite == 0 ? 0 : std::sqrt(all.squares / static_cast<double>(all.finite));
   }
 
  private:
   void compare_integers(const std::string& name, const Tensor& got, const Tensor& expected) {
+    if (is_quick_ && is_equal(got, expected)) {
+      report_.compared += got.numel();
+      return;
+    }
     Tensor a = contiguous(got, Dtype::I64), b = contiguous(expected, Dtype::I64);
     const i64* values = reinterpret_cast<const i64*>(a.data());
     const i64* wanted = reinterpret_cast<const i64*>(b.data());
@@ -200,42 +193,75 @@ class Comparison {
       ++report_.compared;
       if (values[i] == wanted[i]) continue;
       double value = static_cast<double>(values[i]), want = static_cast<double>(wanted[i]);
-      note(name + index_text(got, i), std::abs(value - want), 0, value, want);
+      if (is_worst(std::abs(value - want), 0)) describe(name + index_text(got, i), value, want);
     }
+  }
+
+  static bool is_equal(const Tensor& a, const Tensor& b) {
+    if (a.dtype != b.dtype || !a.is_contiguous() || !b.is_contiguous()) return false;
+    return std::memcmp(a.data(), b.data(), a.numel() * size_of(a.dtype)) == 0;
+  }
+
+  // Calls visit(first element, elements, thread), on all threads.
+  template <class Visit>
+  static void for_each_chunk(i64 count, const Visit& visit) {
+    auto visit_all = [&](i64 begin, i64 end, i64 thread) {
+      for (i64 chunk = begin; chunk < end; ++chunk) {
+        visit(chunk * kChunk, std::min(kChunk, count - chunk * kChunk), thread);
+      }
+    };
+    ThreadPool::global().run((count + kChunk - 1) / kChunk, 0, visit_all);
   }
 
   void compare_reals(const std::string& name, const Tensor& got, const Tensor& expected) {
     Tensor a = contiguous(got, got.dtype), b = contiguous(expected, expected.dtype);
-    if (a.dtype == b.dtype && std::memcmp(a.data(), b.data(), a.numel() * size_of(a.dtype)) == 0) {
-      report_.compared += a.numel();
-      return;
-    }
     double scale = scales_.empty() ? root_mean_square(b) : scales_[at_];
     double output_unit = 2 * epsilon_of(got.dtype);
+    Allowed allowed{static_cast<float>(output_unit), static_cast<float>(tolerance_.unit),
+                    static_cast<float>(scale)};
+    bool is_quick = is_quick_ && a.dtype == b.dtype;
+    std::vector<Comparison> parts(ThreadPool::global().threads(), Comparison(tolerance_));
+    for_each_chunk(a.numel(), [&](i64 begin, i64 size, i64 thread) {
+      if (is_quick && all_close(a, b, begin, size, allowed)) {
+        parts[thread].report_.compared += size;
+      } else {
+        parts[thread].compare_chunk(name, a, b, begin, size, scale);
+      }
+    });
+    for (Comparison& part : parts) add(std::move(part));
+  }
+
+  // Of contiguous tensors.
+  void compare_chunk(const std::string& name, const Tensor& got, const Tensor& expected, i64 begin,
+                     i64 size, double scale) {
+    double output_unit = 2 * epsilon_of(got.dtype);
     std::array<double, kChunk> values, wanted;
-    for (i64 begin = 0, count = a.numel(); begin < count; begin += kChunk) {
-      i64 size = std::min(kChunk, count - begin);
-      if (is_quick_ && a.dtype == Dtype::F32 && b.dtype == Dtype::F32 &&
-          all_close(reinterpret_cast<const float*>(a.data()) + begin,
-                    reinterpret_cast<const float*>(b.data()) + begin, size,
-                    {static_cast<float>(output_unit), static_cast<float>(tolerance_.unit),
-                     static_cast<float>(scale)})) {
-        report_.compared += size;
-        continue;
-      }
-      load(a, begin, size, values.data());
-      load(b, begin, size, wanted.data());
-      for (i64 i = 0; i < size; ++i) {
-        if (is_unwritten(wanted[i])) continue;
-        ++report_.compared;
-        double magnitude = std::abs(wanted[i]);
-        double allowed = output_unit * magnitude + tolerance_.unit * std::max(magnitude, scale);
-        if (!std::isfinite(magnitude)) allowed = 0;  // no number is close to them
-        double error = difference(values[i], wanted[i], got.dtype);
-        if (error <= ratio_ * allowed && error <= allowed) continue;
-        note(name + index_text(got, begin + i), error, allowed, values[i], wanted[i]);
-      }
+    load(got, begin, size, values.data());
+    load(expected, begin, size, wanted.data());
+    for (i64 i = 0; i < size; ++i) {
+      if (is_unwritten(wanted[i])) continue;
+      ++report_.compared;
+      double magnitude = std::abs(wanted[i]);
+      double allowed = output_unit * magnitude + tolerance_.unit * std::max(magnitude, scale);
+      if (!std::isfinite(magnitude)) allowed = 0;  // no number is close to them
+      double error = difference(values[i], wanted[i], got.dtype);
+      if (error <= ratio_ * allowed && error <= allowed) continue;
+      if (is_worst(error, allowed))
+        describe(name + index_text(got, begin + i), values[i], wanted[i]);
     }
+  }
+
+  // What was found in another part of the results.
+  void add(Comparison part) {
+    report_.compared += part.report_.compared;
+    report_.mismatches += part.report_.mismatches;
+    report_.ok = report_.ok && part.report_.ok;
+    if (part.ratio_ <= ratio_) return;
+    ratio_ = part.ratio_;
+    report_.error = part.report_.error;
+    report_.allowed = part.report_.allowed;
+    report_.where = std::move(part.report_.where);
+    report_.detail = std::move(part.report_.detail);
   }
 
   static Tensor contiguous(const Tensor& tensor, Dtype dtype) {
@@ -279,15 +305,20 @@ class Comparison {
     return std::isnan(error) ? HUGE_VAL : error;
   }
 
-  void note(const std::string& where, double error, double allowed, double got, double wanted) {
+  // Counts an element; whether it is the worst so far, and to be described.
+  bool is_worst(double error, double allowed) {
     bool bad = !(error <= allowed);
     if (bad) ++report_.mismatches;
     report_.ok = report_.ok && !bad;
-    if (ratio_of(error, allowed) <= ratio_) return;
+    if (ratio_of(error, allowed) <= ratio_) return false;
     ratio_ = ratio_of(error, allowed);
     report_.error = error;
     report_.allowed = allowed;
-    report_.where = where;
+    return true;
+  }
+
+  void describe(std::string where, double got, double wanted) {
+    report_.where = std::move(where);
     report_.detail = fmt::format("got {:.9g}, expected {:.9g}", got, wanted);
   }
 

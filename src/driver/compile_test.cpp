@@ -231,6 +231,22 @@ TEST_F(CompileTest, OtherTargetsCompileAndDoNotRun) {
   EXPECT_EQ(done.error().code, "cannot-run-here");
 }
 
+TEST_F(CompileTest, GpuConfigsTakeNoMoreRegistersThanThereAre) {
+  c_.request.device = "cuda:sm_90";
+  c_.request.settings.no_cache = true;
+  ASSERT_TRUE(compile(c_, "space"));
+  space::Config config = c_.default_config;
+  config["pid_type"] = "persistent_blocked";
+  config["num_warps"] = 32;
+  config["maxnreg"] = 128;
+  EXPECT_EQ(c_.space.why_not(config), "1024 threads of 128 registers take more than 65536");
+  config["maxnreg"] = 64;
+  EXPECT_EQ(c_.space.why_not(config), std::nullopt);
+  config["maxnreg"] = 128;
+  config["pid_type"] = "flat";  // has no use for the cap
+  EXPECT_EQ(c_.space.why_not(config), std::nullopt);
+}
+
 TEST(Settings, AreReadFromText) {
   Settings settings;
   EXPECT_TRUE(set_setting(settings, "threads", "4", "--threads"));

@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "base/function_ref.h"
+
 namespace peri::driver {
 
 using runtime::Leaf;
@@ -45,18 +47,51 @@ Expected<void> PlacedArguments::copy_back(const std::set<i64>& which) const {
   return {};
 }
 
-Expected<Result> to_host(const Result& result) {
+namespace {
+
+// With what `copy` makes of each tensor.
+Expected<Result> copied(const Result& result, FunctionRef<Expected<Tensor>(const Tensor&)> copy) {
   Result here = result;
   if (result.kind == Result::Kind::Tensor) {
-    auto tensor = runtime::to_host(result.tensor);
+    auto tensor = copy(result.tensor);
     if (!tensor) return std::unexpected(tensor.error());
     here.tensor = std::move(*tensor);
   }
   for (Result& item : here.items) {
-    auto below = to_host(item);
+    auto below = copied(item, copy);
     if (!below) return below;
     item = std::move(*below);
   }
+  return here;
+}
+
+}  // namespace
+
+Expected<Result> to_host(const Result& result) {
+  return copied(result, [](const Tensor& tensor) { return runtime::to_host(tensor); });
+}
+
+Expected<Result> HostCopies::copy(const Result& result) {
+  return copied(result, [this](const Tensor& tensor) { return copy(tensor); });
+}
+
+Expected<Tensor> HostCopies::copy(const Tensor& tensor) {
+  runtime::Device* device = tensor.storage.device;
+  if (device == nullptr) return tensor;
+  const i64 bytes = tensor.storage.bytes;
+  if (next_ == blocks_.size()) blocks_.emplace_back();
+  Storage& block = blocks_[next_++];
+  if (block.bytes < bytes || block.data == nullptr) {
+    auto made = device->allocate_host(bytes);
+    if (!made) made = runtime::allocate(bytes);  // slower to copy to, and as good
+    if (!made) return std::unexpected(made.error());
+    block = std::move(*made);
+  }
+  auto done = device->copy_out(block.data, tensor.storage.data, bytes);
+  if (!done) return std::unexpected(done.error());
+  Tensor here = tensor;
+  here.storage = block;
+  here.storage.bytes = bytes;
   return here;
 }
 

@@ -33,4 +33,18 @@ class PlacedArguments {
 // The same with all tensors on the host; waits for the call.
 Expected<runtime::Result> to_host(const runtime::Result& result);
 
+// Copies of results on the host, in memory that the next results are copied to again.
+class HostCopies {
+ public:
+  // All that was copied before may be overwritten from now on.
+  void restart() { next_ = 0; }
+  // As to_host().
+  Expected<runtime::Result> copy(const runtime::Result& result);
+  Expected<runtime::Tensor> copy(const runtime::Tensor& tensor);
+
+ private:
+  std::vector<runtime::Storage> blocks_;
+  std::size_t next_ = 0;
+};
+
 }  // namespace peri::driver

@@ -23,12 +23,20 @@ constexpr double kReferenceShare = 0.1;  // of the budget, for the interpreter
 constexpr double kReferenceSeconds = 2;  // at most
 constexpr i64 kWorkerBytes = i64{4} << 30;
 constexpr i64 kOutlookConfigs = 300;
+constexpr i64 kLeastBatch = 8;
+constexpr double kDeviceRaceSeconds = 0.03;  // its own clock is steadier than the host's
+constexpr double kDeviceHangSeconds = 2;     // drivers pause now and then, and kernels seldom hang
 
 // Seconds of a config by the backend's cost model.
 std::function<double(const space::Config&)> predictor(const Compilation& c) {
   return [&c](const space::Config& config) {
     return c.backend->predict(c.lowered->kernel, config).seconds;
   };
+}
+
+// Configs compiled side by side. A device takes next to no time for a config, beside the compiler.
+i64 batch_of(const Compilation& c) {
+  return c.device ? std::max(kLeastBatch, ThreadPool::available_cpus()) : kLeastBatch;
 }
 
 // The search that the kernel's decorator or the settings ask for.
@@ -45,7 +53,8 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const Tune
   }
   auto effort = tune::parse_effort(settings.effort);
   if (!effort) return std::unexpected(effort.error());
-  auto chosen = tune::search_options(settings.strategy, *effort, settings.search_options);
+  auto chosen =
+      tune::search_options(settings.strategy, *effort, settings.search_options, batch_of(c));
   if (!chosen) return std::unexpected(chosen.error());
   tune::SearchProblem problem{.space = c.space,
                               .start = c.default_config,
@@ -88,6 +97,11 @@ tune::SessionOptions session_options(const Compilation& c, const TuneOptions& op
                                      double budget) {
   tune::SessionOptions session;
   session.budget = budget;
+  session.batch = batch_of(c);
+  if (c.device) {
+    session.race_seconds = kDeviceRaceSeconds;
+    session.hang_seconds = kDeviceHangSeconds;
+  }
   session.cold = c.request.settings.cold;
   session.clock = options.clock;
   session.is_interrupted = options.is_interrupted;

@@ -17,7 +17,9 @@ using runtime::Tensor;
 
 namespace {
 
-constexpr i64 kDeviceSamples = 3;  // of one timing on a device, of which the median counts
+// Samples of one timing on a device, of which the median counts: a long one says enough alone.
+constexpr i64 kDeviceSamples = 3;
+constexpr double kLongSample = 1e-3;
 
 Result deep_copy(const Result& result) {
   Result copy = result;
@@ -137,7 +139,8 @@ Expected<Result> KernelWorkload::run_guarded(const Candidate& candidate) {
   if (auto restored = restore(); !restored) return std::unexpected(checked(restored.error()));
   runtime::GuardedAllocations guard;
   auto returned = executable(candidate).call(leaves_);
-  if (returned && executable(candidate).device()) returned = to_host(*returned);
+  host_copies_.restart();
+  if (returned && executable(candidate).device()) returned = host_copies_.copy(*returned);
   if (!returned) return std::unexpected(checked(returned.error()));
   if (auto intact = runtime::GuardedAllocations::verify(); !intact) {
     return std::unexpected(intact.error());
@@ -148,7 +151,7 @@ Expected<Result> KernelWorkload::run_guarded(const Candidate& candidate) {
   for (const Tensor& copy : copies_) {
     Result& item = result.items.emplace_back();
     item.kind = Result::Kind::Tensor;
-    auto here = runtime::to_host(copy);
+    auto here = host_copies_.copy(copy);
     if (!here) return std::unexpected(checked(here.error()));
     item.tensor = std::move(*here);
   }
@@ -202,8 +205,9 @@ double KernelWorkload::time(const Candidate& candidate, i64 batch, bool cold,
     return {};
   };
   if (cold) batch = std::max(batch, device_batch(last_seconds_));
-  auto seconds =
-      code.device()->time(call, {.samples = kDeviceSamples, .batch = batch, .cold = cold});
+  bool is_long = last_seconds_ * static_cast<double>(batch) > kLongSample;
+  i64 samples = is_long ? 1 : kDeviceSamples;
+  auto seconds = code.device()->time(call, {.samples = samples, .batch = batch, .cold = cold});
   if (!seconds) throw tune::WorkloadLost(checked(seconds.error()).message);
   last_seconds_ = tune::median_of(std::move(*seconds));
   return last_seconds_;

@@ -43,6 +43,7 @@ class KernelWorkload : public tune::Workload {
   Tolerance tolerance_;
   Expected<Reference> reference_;
   Trusted trusted_;
+  HostCopies host_copies_;  // of the results of the last candidate that was run
   std::vector<std::byte> flush_buffer_;
   double last_seconds_ = 1;  // that a device took for a call
 };

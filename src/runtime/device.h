@@ -68,6 +68,9 @@ class Device {
   // out again at once: work on it is queued behind what was queued before. Fails with
   // `out-of-memory`.
   virtual Expected<Storage> allocate(i64 bytes) = 0;
+  // Host memory that the device copies to and from at full speed. To be kept: making it is slow.
+  // Fails with `out-of-memory`.
+  virtual Expected<Storage> allocate_host(i64 bytes) = 0;
   // To the device, from host memory that may change as soon as this returns.
   virtual Expected<void> copy_in(std::byte* to, const std::byte* from, i64 bytes) = 0;
   // To the host; waits.

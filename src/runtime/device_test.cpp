@@ -99,6 +99,25 @@ TEST_F(DeviceTest, KeptMemoryIsGivenBackBeforeThereIsNone) {
   EXPECT_EQ(more.error().code, "out-of-memory");
 }
 
+TEST_F(DeviceTest, HostMemoryForCopiesIsGivenBack) {
+  auto device = open();
+  auto there = device->allocate(64);
+  ASSERT_TRUE(there);
+  std::byte pattern[] = {std::byte{7}};
+  ASSERT_TRUE(device->fill(there->data, 64, pattern));
+  {
+    auto here = device->allocate_host(64);
+    ASSERT_TRUE(here);
+    EXPECT_EQ(here->device, nullptr);
+    ASSERT_TRUE(device->copy_out(here->data, there->data, 64));
+    EXPECT_EQ(here->data[63], std::byte{7});
+    EXPECT_EQ(fake_.calls["cuMemFreeHost"], 0);
+  }
+  EXPECT_EQ(fake_.calls["cuMemFreeHost"], 1);
+  fake_.fails["cuMemAllocHost"] = cuda::kOutOfMemory;
+  EXPECT_EQ(device->allocate_host(64).error().code, "out-of-memory");
+}
+
 TEST_F(DeviceTest, FillsElementsOfEverySize) {
   auto device = open();
   for (std::size_t size : {1, 2, 4, 8}) {

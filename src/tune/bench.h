@@ -77,6 +77,7 @@ class Bench {
   virtual Expected<Accuracy> trust(const Config& config, bool is_known_good) = 0;
   // Makes code side by side; a verdict each.
   virtual std::vector<Verdict> compile(std::span<const Build> builds) = 0;
+  // `limit`: seconds that the call may take; comparing results is given as long as trust() took.
   virtual Verdict check(i64 id, double limit) = 0;
   // Times each id once a round, in turns; every other round goes backwards.
   virtual TimeResult time(const TimeRequest& request) = 0;
@@ -96,7 +97,8 @@ struct IsolationOptions {
 
 // In a forked worker, which is replaced when it dies. Earlier candidates may have done damage: a
 // wrong result counts only if the trusted candidate still gives right ones, a crash or a write out
-// of bounds only if it happens again in a fresh worker.
+// of bounds only if it happens again in a fresh worker. Other errors, such as a launch that the
+// device refuses, count at once.
 std::unique_ptr<Bench> isolated_bench(Workload& workload, i64 compile_threads, Clock clock,
                                       IsolationOptions options);
 

@@ -51,6 +51,7 @@ class Misbehaving : public Workload {
 
   Expected<void> check(const Candidate& candidate) override {
     std::string what = config_of(candidate)["check"];
+    if (what == "refused") return fail("launch-failed", damaged_ ? "old" : "new");
     if (what == "wrong") return fail("wrong-result", "differs");
     if (damaged_) return fail("wrong-result", "of whatever runs in this worker");
     if (what == "sound") return {};
@@ -124,9 +125,9 @@ class IsolatedBenchTest : public testing::Test {
 
   Config good_ = config("", "", "threads");
   Misbehaving workload_;
-  std::unique_ptr<Bench> bench_ = isolated_bench(
-      workload_, 2, steady_clock(),
-      {.memory_bytes = 1 << 30, .compile_limit = 0.5, .is_interrupted = {}});
+  std::unique_ptr<Bench> bench_ =
+      isolated_bench(workload_, 2, steady_clock(),
+                     {.memory_bytes = 1 << 30, .compile_limit = 0.5, .is_interrupted = {}});
 };
 
 TEST_F(IsolatedBenchTest, Works) { expect_alive(); }
@@ -193,10 +194,17 @@ TEST_F(IsolatedBenchTest, WrongResultsOfADamagedWorkerDoNotCount) {
   EXPECT_EQ(check("wrong").status, Status::WrongResult);
 }
 
+TEST_F(IsolatedBenchTest, RefusedLaunchesCountAtOnce) {
+  EXPECT_TRUE(check("damage").ok());
+  Verdict refused = check("refused");
+  EXPECT_EQ(refused.status, Status::CompileError);
+  EXPECT_EQ(refused.reason, "launch-failed: old");  // the worker is not replaced
+}
+
 TEST_F(IsolatedBenchTest, InterruptsEndWaiting) {
   bool interrupted = false;
-  bench_ = isolated_bench(workload_, 1, steady_clock(),
-                          {.is_interrupted = [&] { return interrupted; }});
+  bench_ =
+      isolated_bench(workload_, 1, steady_clock(), {.is_interrupted = [&] { return interrupted; }});
   ASSERT_TRUE(bench_->trust(good_, false));
   ASSERT_TRUE(build(1, config("", "sleep", "")).ok());
   interrupted = true;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "diag/diag.h"
@@ -114,12 +115,13 @@ std::span<const SearchOptionRow> search_option_rows() {
 }
 
 Expected<SearchOptions> search_options(std::string_view strategy, Effort effort,
-                                       std::string_view text) {
+                                       std::string_view text, i64 batch) {
   if (auto known = check_strategy_name(strategy); !known) return std::unexpected(known.error());
   SearchOptions options;
   for (const SearchOptionRow& row : search_option_rows()) {
     assign(options, row.field, effort == Effort::Full ? row.full : row.quick);
   }
+  options.batch = std::max(options.batch, batch);
   for (const std::string& item : words_of(text, ", ")) {
     auto done = read_option(strategy, item, options);
     if (!done) return std::unexpected(done.error());

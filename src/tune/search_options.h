@@ -41,11 +41,11 @@ std::span<const SearchOptionRow> search_option_rows();
 std::span<const std::string_view> strategy_names();
 Expected<void> check_strategy_name(std::string_view name);  // `unknown-strategy`
 
-// The options of a strategy at an effort (None counts as Quick), changed by `text`:
-// "population=40, copies=3". Fails with `bad-setting` for names that the strategy does not have
-// (the nearest one is named) and for values out of range.
+// The options of a strategy at an effort (None counts as Quick), with generations of at least
+// `batch` configs, changed by `text`: "population=40, copies=3". Fails with `bad-setting` for names
+// that the strategy does not have (the nearest one is named) and for values out of range.
 Expected<SearchOptions> search_options(std::string_view strategy, Effort effort,
-                                       std::string_view text);
+                                       std::string_view text, i64 batch = 1);
 
 // "population=40, copies=3": the options that a strategy reads.
 std::string describe_options(std::string_view strategy, const SearchOptions& options);

@@ -14,9 +14,7 @@ namespace peri::tune {
 
 namespace {
 
-constexpr i64 kBatch = 8;             // configs compiled before they are timed
-constexpr double kRaceSeconds = 0.1;  // of one race, before it counts as a tie
-constexpr double kHopeless = 1.5;     // slower than the best by this: one pair says enough
+constexpr double kHopeless = 1.5;  // slower than the best by this: one pair says enough
 constexpr double kShortestSample = 100e-6;
 constexpr i64 kConfirmRounds = 6;
 constexpr double kControlSeconds = 0.25;
@@ -26,9 +24,8 @@ constexpr double kFinalSeconds = 2;  // at most
 constexpr i64 kFinalRounds = 400;
 constexpr double kUnsteady = 1.3;  // spread of the incumbent's timings that repeats a group
 constexpr i64 kRepeats = 2;
-constexpr double kHangSeconds = 0.1;  // on top of the factor below
-constexpr double kHangFactor = 30;     // of the default's time
-constexpr i64 kLeastHistory = 40;      // trials before a search may end for want of gain
+constexpr double kHangFactor = 30;  // of the default's time
+constexpr i64 kLeastHistory = 40;   // trials before a search may end for want of gain
 
 class Session {
  public:
@@ -97,7 +94,7 @@ class Session {
 
   // Seconds after which one call, or several, are taken to hang.
   double limit_of(double expected) const {
-    return kHangSeconds + kHangFactor * std::max(expected, trials()[0].seconds);
+    return options_.hang_seconds + kHangFactor * std::max(expected, trials()[0].seconds);
   }
 
   // --- the default ---
@@ -196,7 +193,7 @@ class Session {
     Verdict verdict = add_pairs(race, number, 1);
     bool hopeless = verdict.ok() && race.ratio() > kHopeless;
     for (i64 look = 0; verdict.ok() && !hopeless && look < Race::kLooks; ++look) {
-      if (look > 0 && (now() - begin > kRaceSeconds || is_interrupted())) break;
+      if (look > 0 && (now() - begin > options_.race_seconds || is_interrupted())) break;
       verdict = add_pairs(race, number, race.next_look() - race.pairs());
       if (race.result() != Race::Result::Open) break;
     }
@@ -243,8 +240,9 @@ class Session {
 
   std::vector<Measurement> measure_all(const std::vector<Proposal>& proposals, i64 generation) {
     std::vector<Measurement> measured;
-    for (std::size_t at = 0; at < proposals.size() && !is_over(); at += kBatch) {
-      std::size_t end = std::min(proposals.size(), at + kBatch);
+    const auto batch = static_cast<std::size_t>(std::max<i64>(options_.batch, 1));
+    for (std::size_t at = 0; at < proposals.size() && !is_over(); at += batch) {
+      std::size_t end = std::min(proposals.size(), at + batch);
       std::vector<i64> numbers;
       for (std::size_t i = at; i < end; ++i) {
         if (proposals[i].config == trials()[0].config) {  // measured before the search

@@ -30,8 +30,8 @@ constexpr i64 kAccumulatorsPerThread = 128;  // of a dot's result, in 32-bit reg
 constexpr i64 kMostThreadRegisters = 255;
 constexpr i64 kBarrierBytes = 1024;     // beside boxes in shared memory, at most
 constexpr i64 kBesideAccumulator = 32;  // registers, as ptxas asks for them
-constexpr i64 kStaticTurns = 8;              // of a loop that is unrolled fully
-constexpr i64 kMostGridRows = 65535;         // programs along y and z
+constexpr i64 kStaticTurns = 8;         // of a loop that is unrolled fully
+constexpr i64 kMostGridRows = 65535;    // programs along y and z
 
 void for_each_op(const Kernel& kernel, ir::GraphId graph,
                  const std::function<void(const Op&)>& visit) {
@@ -187,6 +187,8 @@ class Resources {
     while (shared(known, config) > target_.shared_bytes && config["num_stages"].get<i64>() > 1) {
       config["num_stages"] = config["num_stages"].get<i64>() - 1;
     }
+    i64 threads = config.value("num_warps", i64{4}) * target_.warp_size;
+    if (too_many_registers(config, threads)) config["maxnreg"] = nullptr;
     repair_accesses(config);
     repair_loops(config, known);
   }
@@ -279,6 +281,7 @@ class Resources {
         return fmt::format("a tile of {} elements is too much for {} threads", count, threads);
       }
     }
+    if (auto reason = too_many_registers(config, threads)) return reason;
     for (const Op* dot : dots_) {
       i64 count = elements(kernel_[dot->results[0]].type, known, 0);
       if (count / threads > kAccumulatorsPerThread) {
@@ -311,9 +314,24 @@ class Resources {
 
   i64 thread_registers(const Config& config, i64 threads) const {
     i64 there = std::min(kMostThreadRegisters, target_.registers / threads);
+    i64 cap = register_cap(config);
+    return cap > 0 ? std::min(there, cap) : there;
+  }
+
+  // 0: none, or it has no effect.
+  static i64 register_cap(const Config& config) {
     auto cap = config.find("maxnreg");
     bool capped = is_persistent(config) && cap != config.end() && cap->is_number();
-    return capped ? std::min(there, cap->get<i64>()) : there;
+    return capped ? cap->get<i64>() : 0;
+  }
+
+  // The assembler gives a program as many registers as the cap allows, threads or no threads; a
+  // launch that a multiprocessor has too few for is refused.
+  std::optional<std::string> too_many_registers(const Config& config, i64 threads) const {
+    i64 cap = register_cap(config);
+    if (cap * threads <= target_.registers) return std::nullopt;
+    return fmt::format("{} threads of {} registers take more than {}", threads, cap,
+                       target_.registers);
   }
 
   static bool is_persistent(const Config& config) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 
@@ -76,6 +77,21 @@ class CudaDevice final : public runtime::Device {
     auto* data = reinterpret_cast<std::byte*>(at);
     auto release = [memory = memory_, at, bytes](void*) { memory->release(at, bytes); };
     return Storage{data, bytes, std::shared_ptr<void>(data, std::move(release)), this};
+  }
+
+  Expected<Storage> allocate_host(i64 bytes) override {
+    Scope scope(driver_, context_);
+    void* block = nullptr;
+    Status status = driver_.host_alloc(&block, static_cast<std::size_t>(std::max<i64>(bytes, 1)));
+    if (auto done = check(status, "locking host memory"); !done) {
+      return std::unexpected(done.error());
+    }
+    auto release = [&driver = driver_, context = context_](void* at) {
+      Scope scope(driver, context);
+      (void)driver.host_free(at);
+    };
+    return Storage{static_cast<std::byte*>(block), bytes,
+                   std::shared_ptr<void>(block, std::move(release))};
   }
 
   Expected<void> copy_in(std::byte* to, const std::byte* from, i64 bytes) override {

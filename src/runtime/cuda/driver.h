@@ -119,6 +119,7 @@ static_assert(offsetof(LaunchConfig, stream) == 32 && sizeof(LaunchConfig) == 56
   CUDA_FUNCTION(memory_alloc, cuMemAlloc_v2, (Address*, std::size_t))                           \
   CUDA_FUNCTION(memory_free, cuMemFree_v2, (Address))                                           \
   CUDA_FUNCTION(host_alloc, cuMemAllocHost_v2, (void**, std::size_t))                           \
+  CUDA_FUNCTION(host_free, cuMemFreeHost, (void*))                                              \
   CUDA_FUNCTION(copy_in, cuMemcpyHtoDAsync_v2, (Address, const void*, std::size_t, Stream))     \
   CUDA_FUNCTION(copy_out, cuMemcpyDtoHAsync_v2, (void*, Address, std::size_t, Stream))          \
   CUDA_FUNCTION(copy, cuMemcpyDtoDAsync_v2, (Address, Address, std::size_t, Stream))            \

@@ -155,6 +155,15 @@ inline void fill_memory(Driver& d) {
     std::free(block);
     return it().count("cuMemFree");
   };
+  d.host_alloc = [](void** at, std::size_t bytes) {
+    Status status = it().count("cuMemAllocHost");
+    *at = status == kSuccess ? std::malloc(bytes) : nullptr;
+    return status;
+  };
+  d.host_free = [](void* at) {
+    std::free(at);
+    return it().count("cuMemFreeHost");
+  };
   d.copy_in = [](Address to, const void* from, std::size_t bytes, Stream) {
     std::memcpy(reinterpret_cast<void*>(to), from, bytes);
     return it().count("cuMemcpyHtoDAsync");

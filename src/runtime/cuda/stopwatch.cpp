@@ -91,7 +91,8 @@ Expected<std::vector<double>> Stopwatch::measure(Work lead, Work calls, i64 samp
   if (auto done = check(driver_.stream_synchronize(stream_)); !done) {
     return std::unexpected(done.error());
   }
-  GraphExec lead_graph = record(lead), calls_graph = record(calls);
+  GraphExec calls_graph = record(calls);
+  GraphExec lead_graph = subtract ? record(lead) : calls_graph;
   std::vector<double> seconds;
   for (i64 begin = 0; begin < samples; begin += kSamplesQueued) {
     i64 count = std::min(kSamplesQueued, samples - begin);
