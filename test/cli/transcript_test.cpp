@@ -6,7 +6,7 @@
 //   error[unknown-kernel]
 //   !crash
 //
-// Pages of docs/howto are cases too, if they have `sh` blocks. These commands run in order; a
+// Pages of docs/howto are cases too, if they have `sh` blocks (`console`: what needs a GPU). These commands run in order; a
 // `python` block is the file that the text before it names last; comments `<!-- prints TEXT -->`
 // say what must occur in the output.
 //
