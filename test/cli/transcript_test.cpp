@@ -6,9 +6,9 @@
 //   error[unknown-kernel]
 //   !crash
 //
-// Pages of docs/howto are cases too, if they have `sh` blocks (`console`: what needs a GPU). These commands run in order; a
-// `python` block is the file that the text before it names last; comments `<!-- prints TEXT -->`
-// say what must occur in the output.
+// Pages of docs/howto are cases too, if they have `sh` blocks (`console`: what needs a GPU). These
+// commands run in order; a `python` block is the file that the text before it names last; comments
+// `<!-- prints TEXT -->` say what must occur in the output.
 //
 // The commands run in one shell, in an empty folder with `kernels` linked into it, `peri` on the
 // PATH and a cache of its own. `?` gives the exit status (0 if left out). Each following line must
