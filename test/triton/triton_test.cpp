@@ -100,6 +100,7 @@ struct Prepared {
     c.request.kernel = test.kernel.substr(colon + 1);
     c.request.device = "cuda:sm_90";
     c.request.settings.python = python();
+    c.request.settings.no_cache = true;  // code must be compiled here
     for (const auto& [name, spec] : test.args) {
       if (!with_tensors && !spec.starts_with("lambda")) {
         c.request.args[name] = described(name, spec, diags);
