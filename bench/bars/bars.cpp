@@ -14,6 +14,7 @@
 
 #include "../kernels/fma_peak.h"
 #include "../kernels/interleave.h"
+#include "../tune/cases.h"
 #include "baselines.h"
 #include "driver/arguments.h"
 #include "driver/check_result.h"
@@ -125,44 +126,20 @@ std::vector<Row> rows() {
   return all;
 }
 
-// A kernel compiled for a row's arguments.
-struct Subject {
-  diag::Sources sources;
-  diag::Diags diags{sources};
-  driver::Compilation compilation{diags};
-  driver::Arguments arguments;
-  std::vector<runtime::Leaf> leaves;
-  std::string fault;
-
-  runtime::Result call(i64 threads) const {
-    auto result = compilation.executable->call(leaves, threads);
-    return result ? std::move(*result) : runtime::Result();
-  }
-};
+runtime::Result call(const Subject& subject, i64 threads) {
+  auto result = subject.compilation.executable->call(subject.leaves, threads);
+  return result ? std::move(*result) : runtime::Result();
+}
 
 std::unique_ptr<Subject> compile(const Row& row, bool tuned) {
-  auto subject = std::make_unique<Subject>();
-  driver::Compilation& c = subject->compilation;
-  size_t colon = row.kernel.rfind(':');
-  c.request.file = std::string(PERI_SOURCE_DIR "/kernels/") + row.kernel.substr(0, colon);
-  c.request.kernel = row.kernel.substr(colon + 1);
-  c.request.settings = driver::settings_from_environment().value_or(driver::Settings());
-  c.request.settings.no_cache = !tuned;
-  for (const auto& [name, spec] : row.args) {
-    auto argument = driver::parse_argument(name, spec, 1, subject->diags);
-    if (!argument) {
-      subject->fault = argument.error().message;
-      return subject;
-    }
-    subject->arguments[name] = std::move(*argument);
-  }
-  c.request.args = driver::specs_of(subject->arguments);
-  auto compiled = driver::compile(c);
+  auto settings = driver::settings_from_environment().value_or(driver::Settings());
+  settings.no_cache = !tuned;
+  auto subject = prepare({row.kernel, row.args}, settings);
+  if (!subject->fault.empty()) return subject;
+  auto compiled = driver::compile(subject->compilation);
   if (!compiled) {
     subject->fault = compiled.error().message + "\n" + diag::render_text(subject->diags);
-    return subject;
   }
-  subject->leaves = driver::leaves_of(subject->arguments, c.lowered->host.leaf_names);
   return subject;
 }
 
@@ -241,7 +218,7 @@ std::string check(const Row& row, const Subject& subject) {
   auto known = space::config_values(c.lowered->kernel, c.config);
   auto reference = driver::run_reference(*c.lowered, known, subject.leaves, options);
   if (!reference) return reference.error().message;
-  runtime::Result result = subject.call(row.threads);
+  runtime::Result result = call(subject, row.threads);
   auto report = driver::check_result(*c.lowered, result, subject.leaves, *reference,
                                      driver::tolerance_of(*c.lowered, known));
   std::string text = report.ok ? (reference->is_sampled() ? "ok (sampled)" : "ok") : report.text();
@@ -282,12 +259,12 @@ std::string measure(const Row& row, const Options& options, const Limits& limits
     if (!subject->fault.empty()) return fmt::format("| {} | {} |", row.name, subject->fault);
   }
   bool has_tuned = tuned->compilation.config_origin == "tuned";
-  std::vector<Contender> contenders{{"default", [&] { standard->call(row.threads); }},
-                                    {"tuned", [&] { tuned->call(row.threads); }}};
+  std::vector<Contender> contenders{{"default", [&] { call(*standard, row.threads); }},
+                                    {"tuned", [&] { call(*tuned, row.threads); }}};
   std::unique_ptr<Subject> own;
   if (row.against == Against::OwnF32) {
     own = compile(matmul(row.m, row.k, row.n, Against::Nothing, 0), true);
-    contenders.push_back({"own f32", [&] { own->call(row.threads); }});
+    contenders.push_back({"own f32", [&] { call(*own, row.threads); }});
   }
   for (Contender& baseline : baselines(row)) contenders.push_back(std::move(baseline));
   std::vector<Timing> times = interleave(contenders, options.seconds);

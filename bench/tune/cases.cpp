@@ -119,14 +119,14 @@ std::vector<Case> cases() {
   return all;
 }
 
-std::unique_ptr<Subject> prepare(const Case& c, const driver::Settings& settings) {
+std::unique_ptr<Subject> prepare(const Case& c, const std::optional<driver::Settings>& settings) {
   auto subject = std::make_unique<Subject>();
   driver::Compilation& compilation = subject->compilation;
   size_t colon = c.kernel.rfind(':');
   compilation.request.file = std::string(PERI_SOURCE_DIR "/kernels/") + c.kernel.substr(0, colon);
   compilation.request.kernel = c.kernel.substr(colon + 1);
-  compilation.request.settings = settings;
-  compilation.request.settings.no_cache = true;
+  if (settings) compilation.request.settings = *settings;
+  if (!settings) compilation.request.settings.no_cache = true;
   for (const auto& [name, spec] : c.args) {
     auto argument = driver::parse_argument(name, spec, 1, subject->diags);
     if (!argument) subject->fault = argument.error().message;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,7 @@ struct Case {
 
 std::vector<Case> cases();
 
-// A case that was compiled up to its config space, without the cache.
+// A case that was compiled up to its config space.
 struct Subject {
   diag::Sources sources;
   diag::Diags diags{sources};
@@ -30,6 +31,8 @@ struct Subject {
   std::string fault;  // "": none
 };
 
-std::unique_ptr<Subject> prepare(const Case& c, const driver::Settings& settings = {});
+// Without `settings`: the standard ones, and no cache.
+std::unique_ptr<Subject> prepare(const Case& c,
+                                 const std::optional<driver::Settings>& settings = {});
 
 }  // namespace peri::bench

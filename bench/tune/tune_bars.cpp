@@ -66,6 +66,7 @@ std::optional<Found> search(const Case& c, const Search& how, i64 seed, std::str
   settings.strategy = how.strategy;
   settings.budget = how.seconds;
   settings.seed = seed;
+  settings.no_cache = true;
   auto subject = prepare(c, settings);
   fault = subject->fault;
   if (!fault.empty()) return std::nullopt;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/hash.h"
+#include "ir/text.h"
 #include "runtime/device_info.h"
 #include "runtime/npy.h"
 #include "runtime/random.h"
@@ -78,13 +79,6 @@ std::optional<std::vector<std::string_view>> split(std::string_view text) {
   if (!last.empty() || !parts.empty()) parts.push_back(last);
   if (!parts.empty() && parts.back().empty()) parts.pop_back();  // trailing comma
   return parts;
-}
-
-bool is_name(std::string_view text) {
-  auto is_letter = [](char c) { return std::isalpha(static_cast<u8>(c)) || c == '_'; };
-  return !text.empty() && is_letter(text[0]) && std::ranges::all_of(text, [&](char c) {
-    return is_letter(c) || std::isdigit(static_cast<u8>(c));
-  });
 }
 
 // The integers of a bracketed list that `text` starts with, which is taken off.
@@ -272,13 +266,13 @@ class SpecParser {
     std::vector<i64> sizes;
     for (std::string_view part : *parts) {
       auto number = read_integer(part);
-      if (!number && !is_name(part)) return error("needs sizes like [1024,512]");
+      if (!number && !ir::is_identifier(part)) return error("needs sizes like [1024,512]");
       if (!number) {
         auto value = value_of(part);
         if (!value) return std::unexpected(value.error());
         number = *value;
       }
-      size_names_.emplace_back(is_name(part) ? part : "");
+      size_names_.emplace_back(ir::is_identifier(part) ? part : "");
       sizes.push_back(*number);
     }
     rest_.remove_prefix(end + 1);
@@ -291,8 +285,8 @@ class SpecParser {
     while (!value.empty()) {
       const std::size_t end = std::min(value.find(':'), value.size());
       const std::string_view part = trim(value.substr(0, end));
-      const bool is_named =
-          is_name(part) && names_ != nullptr && names_->values.contains(std::string(part));
+      const bool is_named = ir::is_identifier(part) && names_ != nullptr &&
+                            names_->values.contains(std::string(part));
       if (is_named) {
         auto number = value_of(part);
         if (!number) return std::unexpected(number.error());

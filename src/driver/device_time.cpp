@@ -19,22 +19,29 @@ i64 device_batch(double seconds) {
   return std::clamp(static_cast<i64>(calls), i64{1}, kMostBatch);
 }
 
-Expected<tune::Timing> time_on_device(const runtime::Executable& executable,
-                                      std::span<const runtime::Leaf> leaves, bool cold,
-                                      double seconds) {
+Expected<std::vector<double>> time_samples(const runtime::Executable& executable,
+                                           std::span<const runtime::Leaf> leaves,
+                                           const runtime::DeviceTimeRequest& request) {
   auto call = [&]() -> Expected<void> {
     auto result = executable.call(leaves);
     if (!result) return std::unexpected(result.error());
     return {};
   };
-  runtime::Device& device = *executable.device();
-  auto probe = device.time(call, {.samples = kLeastSamples, .batch = 1, .cold = cold});
+  return executable.device()->time(call, request);
+}
+
+Expected<tune::Timing> time_on_device(const runtime::Executable& executable,
+                                      std::span<const runtime::Leaf> leaves, bool cold,
+                                      double seconds) {
+  auto probe =
+      time_samples(executable, leaves, {.samples = kLeastSamples, .batch = 1, .cold = cold});
   if (!probe) return std::unexpected(probe.error());
   double one = tune::median_of(*probe);
   i64 batch = device_batch(one);
   double wanted = seconds / (2 * one * static_cast<double>(batch));  // flushing takes its time too
   i64 samples = std::clamp(static_cast<i64>(wanted), kLeastSamples, kMostSamples);
-  auto measured = device.time(call, {.samples = samples, .batch = batch, .cold = cold});
+  auto measured =
+      time_samples(executable, leaves, {.samples = samples, .batch = batch, .cold = cold});
   if (!measured) return std::unexpected(measured.error());
   tune::Timing timing = tune::summarise(std::move(*measured));
   timing.calls = samples * batch;

@@ -9,6 +9,11 @@
 
 namespace peri::driver {
 
+// As Device::time.
+Expected<std::vector<double>> time_samples(const runtime::Executable& executable,
+                                           std::span<const runtime::Leaf> leaves,
+                                           const runtime::DeviceTimeRequest& request);
+
 // For about `seconds`. `cold`: the device's caches are flushed before each call.
 Expected<tune::Timing> time_on_device(const runtime::Executable& executable,
                                       std::span<const runtime::Leaf> leaves, bool cold,

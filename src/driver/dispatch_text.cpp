@@ -20,13 +20,6 @@ using Line = std::array<std::string, kColumns>;
 
 std::string percent(double part) { return fmt::format("{:.1f} %", 100 * part); }
 
-const TunedRow* row_of(const Rows& rows, const std::vector<i64>& sizes) {
-  for (const TunedRow* row : rows) {
-    if (tune::values_of(row->sizes) == sizes) return row;
-  }
-  return nullptr;
-}
-
 Rows sorted(Rows rows) {
   std::ranges::stable_sort(rows, {},
                            [](const TunedRow* row) { return tune::values_of(row->sizes); });
@@ -47,7 +40,7 @@ double regret_with_neighbour(const TunedRow& row) {
 
 std::string neighbour_text(const Rows& rows, const TunedRow& row) {
   if (row.neighbour.empty()) return "-";
-  const TunedRow* other = row_of(rows, row.neighbour);
+  const TunedRow* other = find_row(rows, row.neighbour);
   std::string text = other != nullptr && other->config == row.config ? "the same"
                      : !std::isfinite(row.neighbour_seconds)         ? "not usable"
                                                                      : "";

@@ -177,8 +177,10 @@ const runtime::Executable* Specialisation::find(std::span<const Leaf> leaves) co
 
 const space::Config& Specialisation::config_of(std::span<const Leaf> leaves) const {
   const ShapeRows* rows = shapes.load(std::memory_order_acquire);
-  const bool is_row = rows != nullptr && rows->row_of(leaves) != compilation.dispatch->row;
-  return is_row ? compilation.dispatch->configs[rows->row_of(leaves)] : compilation.config;
+  if (rows == nullptr) return compilation.config;
+  const i64 row = rows->row_of(leaves);
+  const driver::Dispatch& dispatch = *compilation.dispatch;
+  return row == dispatch.row ? compilation.config : dispatch.configs[row];
 }
 
 Expected<const runtime::Executable*> Specialisation::find_or_generate(

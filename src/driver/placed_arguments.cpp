@@ -2,8 +2,6 @@
 
 #include <map>
 
-#include "base/function_ref.h"
-
 namespace peri::driver {
 
 using runtime::Leaf;
@@ -47,32 +45,13 @@ Expected<void> PlacedArguments::copy_back(const std::set<i64>& which) const {
   return {};
 }
 
-namespace {
-
-// With what `copy` makes of each tensor.
-Expected<Result> copied(const Result& result, FunctionRef<Expected<Tensor>(const Tensor&)> copy) {
-  Result here = result;
-  if (result.kind == Result::Kind::Tensor) {
-    auto tensor = copy(result.tensor);
-    if (!tensor) return std::unexpected(tensor.error());
-    here.tensor = std::move(*tensor);
-  }
-  for (Result& item : here.items) {
-    auto below = copied(item, copy);
-    if (!below) return below;
-    item = std::move(*below);
-  }
-  return here;
-}
-
-}  // namespace
-
 Expected<Result> to_host(const Result& result) {
-  return copied(result, [](const Tensor& tensor) { return runtime::to_host(tensor); });
+  return runtime::map_tensors(result,
+                              [](const Tensor& tensor) { return runtime::to_host(tensor); });
 }
 
 Expected<Result> HostCopies::copy(const Result& result) {
-  return copied(result, [this](const Tensor& tensor) { return copy(tensor); });
+  return runtime::map_tensors(result, [this](const Tensor& tensor) { return copy(tensor); });
 }
 
 Expected<Tensor> HostCopies::copy(const Tensor& tensor) {

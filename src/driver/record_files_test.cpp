@@ -13,6 +13,7 @@
 #include "driver/code_cache.h"
 #include "driver/shapes.h"
 #include "driver/subject.h"
+#include "driver/twice_kernel_test.h"
 #include "driver/version.h"
 
 namespace peri::driver {
@@ -26,23 +27,11 @@ using testing::SizeIs;
 using testing::UnorderedElementsAre;
 using tune::Record;
 
-constexpr const char* kText = R"(import torch
-import helion
-import helion.language as hl
-
-@helion.kernel()
-def twice(x: torch.Tensor) -> torch.Tensor:
-    out = torch.empty_like(x)
-    for tile in hl.tile(x.size(0)):
-        out[tile] = x[tile] * 2
-    return out
-)";
-
 class RecordFilesTest : public testing::Test {
  protected:
   RecordFilesTest() : folder_(fs::temp_directory_path() / fmt::format("peri-rec-{}", getpid())) {
     c_.request.file = "k.py";
-    c_.request.text = kText;
+    c_.request.text = kTwice;
     c_.request.args = specs_of(*parse_arguments({"x=randn[100]"}, {}, 0, diags_));
     c_.request.settings.cache_dir = folder_.string();
     EXPECT_TRUE(compile(c_, "space"));

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "diag/diag.h"
+#include "ir/text.h"
 
 namespace peri::driver {
 
@@ -23,12 +24,6 @@ std::unexpected<Error> bad_shape(const std::string& shape, const std::string& me
               "a shape is written like --shape m=1024,n=4096");
 }
 
-bool is_size_name(std::string_view text) {
-  auto fits = [](char c) { return std::isalnum(static_cast<u8>(c)) || c == '_'; };
-  return !text.empty() && !std::isdigit(static_cast<u8>(text[0])) &&
-         std::ranges::all_of(text, fits);
-}
-
 Expected<void> add_size(const std::string& shape, std::string_view part,
                         std::map<std::string, i64>& sizes) {
   const std::size_t equals = part.find('=');
@@ -37,7 +32,7 @@ Expected<void> add_size(const std::string& shape, std::string_view part,
   }
   const std::string name(part.substr(0, equals));
   const std::string_view value = part.substr(equals + 1);
-  if (!is_size_name(name)) return bad_shape(shape, fmt::format("`{}` is no name", name));
+  if (!ir::is_identifier(name)) return bad_shape(shape, fmt::format("`{}` is no name", name));
   i64 size = 0;
   auto [at, failed] = std::from_chars(value.data(), value.data() + value.size(), size);
   const bool is_whole = failed == std::errc() && at == value.data() + value.size();

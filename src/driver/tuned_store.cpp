@@ -104,11 +104,15 @@ std::vector<const TunedRow*> TunedEntry::rows() const {
   return rows;
 }
 
-const TunedRow* TunedEntry::find(const std::vector<i64>& values) const {
-  for (const TunedRow* row : rows()) {
-    if (tune::values_of(row->sizes) == values) return row;
+const TunedRow* find_row(std::span<const TunedRow* const> rows, const std::vector<i64>& sizes) {
+  for (const TunedRow* row : rows) {
+    if (tune::values_of(row->sizes) == sizes) return row;
   }
   return nullptr;
+}
+
+const TunedRow* TunedEntry::find(const std::vector<i64>& sizes) const {
+  return find_row(rows(), sizes);
 }
 
 std::string print_entry(const TunedEntry& entry) {

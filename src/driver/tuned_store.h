@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "driver/compile.h"
@@ -40,8 +41,9 @@ struct TunedEntry : tune::Subject, TunedRow {
 
   std::vector<const TunedRow*> rows() const;
   // The row of these sizes, or null.
-  const TunedRow* find(const std::vector<i64>& values) const;
+  const TunedRow* find(const std::vector<i64>& sizes) const;
 };
+const TunedRow* find_row(std::span<const TunedRow* const> rows, const std::vector<i64>& sizes);
 std::string print_entry(const TunedEntry& entry);
 // Fails with `bad-entry`.
 Expected<TunedEntry> parse_entry(std::string_view text);

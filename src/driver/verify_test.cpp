@@ -5,6 +5,7 @@
 
 #include "driver/shapes.h"
 #include "driver/subject.h"
+#include "driver/twice_kernel_test.h"
 
 namespace peri::driver {
 namespace {
@@ -14,22 +15,10 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using tune::Record;
 
-constexpr const char* kText = R"(import torch
-import helion
-import helion.language as hl
-
-@helion.kernel()
-def twice(x: torch.Tensor) -> torch.Tensor:
-    out = torch.empty_like(x)
-    for tile in hl.tile(x.size(0)):
-        out[tile] = x[tile] * 2
-    return out
-)";
-
 class VerifyTest : public testing::Test {
  protected:
   void set_up(Compilation& c) {
-    c.request.text = kText;
+    c.request.text = kTwice;
     c.request.settings.no_cache = true;
   }
   // A record that says `winner` and `runner_up` are the best: block sizes.

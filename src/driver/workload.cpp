@@ -21,15 +21,6 @@ namespace {
 constexpr i64 kDeviceSamples = 3;
 constexpr double kLongSample = 1e-3;
 
-Result deep_copy(const Result& result) {
-  Result copy = result;
-  if (copy.kind == Result::Kind::Tensor) {
-    copy.tensor = runtime::convert(result.tensor, result.tensor.dtype);
-  }
-  for (Result& item : copy.items) item = deep_copy(item);
-  return copy;
-}
-
 // What a process cannot get over ends it.
 Error checked(Error error) {
   bool lost = error.code == "device-fault" || error.code == "device-lost";
@@ -110,7 +101,11 @@ Expected<tune::Accuracy> KernelWorkload::trust(const Candidate& candidate, bool 
     if (!compared) return compared;
     accuracy = *compared;
   }
-  trusted_ = driver::trust(deep_copy(*result));
+  auto copy = runtime::map_tensors(*result, [](const Tensor& tensor) -> Expected<Tensor> {
+    return runtime::convert(tensor, tensor.dtype);
+  });
+  if (!copy) return std::unexpected(copy.error());
+  trusted_ = driver::trust(std::move(*copy));
   return accuracy;
 }
 
@@ -199,15 +194,10 @@ double KernelWorkload::time(const Candidate& candidate, i64 batch, bool cold,
                             const tune::Clock& clock) {
   const runtime::Executable& code = executable(candidate);
   if (!code.device()) return Workload::time(candidate, batch, cold, clock);
-  auto call = [&]() -> Expected<void> {
-    auto result = code.call(leaves_);
-    if (!result) return std::unexpected(result.error());
-    return {};
-  };
   if (cold) batch = std::max(batch, device_batch(last_seconds_));
   bool is_long = last_seconds_ * static_cast<double>(batch) > kLongSample;
   i64 samples = is_long ? 1 : kDeviceSamples;
-  auto seconds = code.device()->time(call, {.samples = samples, .batch = batch, .cold = cold});
+  auto seconds = time_samples(code, leaves_, {.samples = samples, .batch = batch, .cold = cold});
   if (!seconds) throw tune::WorkloadLost(checked(seconds.error()).message);
   last_seconds_ = tune::median_of(std::move(*seconds));
   return last_seconds_;

@@ -75,8 +75,7 @@ Expected<backends::AccessFault> run_cells(const backends::RootCode& code, i64 ce
     code.run(frame.arguments.data(), begin, end, scratch);
     if (fault->tensor >= 0) first.note(begin, *fault);
   };
-  ThreadPool::global().run(cells, threads, body,
-                           code.schedule, code.cells_per_turn);
+  ThreadPool::global().run(cells, threads, body, code.schedule, code.cells_per_turn);
   if (!out_of_memory) return first.get();
   return fail("out-of-memory",
               fmt::format("no {} bytes of scratch memory for a thread", scratch_bytes));
@@ -165,6 +164,22 @@ std::vector<const Result*> flatten(const Result& result) {
     leaves.insert(leaves.end(), below.begin(), below.end());
   }
   return leaves;
+}
+
+Expected<Result> map_tensors(const Result& result,
+                             FunctionRef<Expected<Tensor>(const Tensor&)> map) {
+  Result mapped = result;
+  if (result.kind == Result::Kind::Tensor) {
+    auto tensor = map(result.tensor);
+    if (!tensor) return std::unexpected(tensor.error());
+    mapped.tensor = std::move(*tensor);
+  }
+  for (Result& item : mapped.items) {
+    auto below = map_tensors(item, map);
+    if (!below) return below;
+    item = std::move(*below);
+  }
+  return mapped;
 }
 
 Executable::Executable(std::shared_ptr<const lower::Lowered> lowered,

@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "base/expected.h"
+#include "base/function_ref.h"
 #include "runtime/tensor.h"
 #include "types/sym.h"
 
@@ -17,5 +19,9 @@ struct Result {
 
 // The tensors and scalars of `result`, depth first.
 std::vector<const Result*> flatten(const Result& result);
+
+// `result` with what `map` makes of each tensor.
+Expected<Result> map_tensors(const Result& result,
+                             FunctionRef<Expected<Tensor>(const Tensor&)> map);
 
 }  // namespace peri::runtime

@@ -10,8 +10,8 @@ namespace {
 
 // Codes of errors that are the candidate's fault and not the compiler's.
 Status status_of(const Error& error) {
-  return error.code == "wrong-result" || error.code == "out-of-bounds-write" ? Status::WrongResult
-                                                                             : Status::CompileError;
+  return error.code == "wrong-result" || error.code == kOutOfBounds ? Status::WrongResult
+                                                                    : Status::CompileError;
 }
 
 std::string reason_of(const Error& error) {

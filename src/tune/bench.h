@@ -7,6 +7,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/expected.h"
@@ -41,6 +42,9 @@ class Workload {
 class WorkloadLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// Code of an error of Workload::check, which the reason of the verdict then begins with.
+inline constexpr std::string_view kOutOfBounds = "out-of-bounds-write";
 
 // What became of a request; the status of the candidate at fault.
 struct Verdict {

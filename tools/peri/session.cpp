@@ -69,6 +69,7 @@ Session::Session(const Options& options) : options_(options) {
 }
 
 Expected<void> Session::prepare() {
+  if (auto checked = check_shapes(); !checked) return checked;
   auto arguments = arguments_for(0);
   if (!arguments) return std::unexpected(arguments.error());
   arguments_ = *std::move(arguments);
@@ -96,7 +97,6 @@ Expected<void> Session::check_shapes() const {
 }
 
 Expected<driver::Arguments> Session::arguments_for(i64 shape) {
-  if (auto checked = check_shapes(); !checked) return std::unexpected(checked.error());
   std::map<std::string, i64> sizes;
   if (shape < static_cast<i64>(options_.shapes.size())) {
     sizes = *driver::parse_shape(options_.shapes[shape]);

@@ -25,7 +25,8 @@ class Session {
   // Reads arguments and config from the command line into the compilation's request. There may be
   // one --shape.
   Expected<void> prepare();
-  // The arguments under --shape number `shape`; without any, their sizes are numbers.
+  // The arguments under --shape number `shape`, after prepare(); without any, their sizes are
+  // numbers.
   Expected<driver::Arguments> arguments_for(i64 shape);
 
   // Text is printed at once unless JSON is asked for; JSON results are kept for the end.

@@ -170,16 +170,21 @@ Plan make_plan(const Kernel& kernel, const Config& config, const Target& target)
   return plan;
 }
 
+void for_each_op(const Kernel& kernel, ir::GraphId graph,
+                 const std::function<void(const Op&)>& visit) {
+  for (OpId id : kernel[graph].ops) {
+    visit(kernel[id]);
+    for (ir::GraphId region : kernel[id].regions) for_each_op(kernel, region, visit);
+  }
+}
+
+void for_each_op(const Kernel& kernel, const std::function<void(const Op&)>& visit) {
+  for (const ir::Root& root : kernel.roots) for_each_op(kernel, root.body, visit);
+}
+
 // --- chunks of reduced axes ---
 
 namespace {
-
-void visit_ops(const Kernel& kernel, ir::GraphId graph, const std::function<void(const Op&)>& f) {
-  for (OpId id : kernel[graph].ops) {
-    f(kernel[id]);
-    for (ir::GraphId region : kernel[id].regions) visit_ops(kernel, region, f);
-  }
-}
 
 // Where an axis stands: rolling it needs all of its values in one graph, made of ops that work
 // element by element along it, or reduce it.
@@ -238,7 +243,7 @@ class RollCheck {
   bool loads_what_it_stores(ir::GraphId id) const {
     std::vector<i64> stored = analysis::stored_below(kernel_, id);
     bool found = false;
-    visit_ops(kernel_, id, [&](const Op& op) {
+    for_each_op(kernel_, id, [&](const Op& op) {
       bool reads = op.code == OpCode::Load;
       found = found || (reads && std::ranges::count(
                                      stored, analysis::storage_of(kernel_, op.attrs.tensor)) > 0);
@@ -278,7 +283,7 @@ std::vector<ReducedAxis> reduced_axes(const Kernel& kernel, const analysis::Axes
   bool taken = false;
   for (const ir::Root& root : kernel.roots) {
     taken = false;
-    visit_ops(kernel, root.body, [&](const Op& op) {
+    for_each_op(kernel, root.body, [&](const Op& op) {
       if (ir::info(op.code).rule != ir::Rule::Reduce) return;
       AxisId axis = axes.of(op.operands[0], op.attrs.dims[0]);
       if (!axis || axes[axis].block) return;
@@ -336,10 +341,6 @@ std::optional<i64> box_extent(const Plan& plan, const ir::Index& index, const Di
   }
   return lanes;
 }
-
-}  // namespace
-
-namespace {
 
 // Along the contiguous dimension boxes must start at multiples of 16 bytes.
 bool starts_aligned(const Plan& plan, const ir::Index& index, i64 bytes) {

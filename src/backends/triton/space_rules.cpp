@@ -33,18 +33,6 @@ constexpr i64 kBesideAccumulator = 32;  // registers, as ptxas asks for them
 constexpr i64 kStaticTurns = 8;         // of a loop that is unrolled fully
 constexpr i64 kMostGridRows = 65535;    // programs along y and z
 
-void for_each_op(const Kernel& kernel, ir::GraphId graph,
-                 const std::function<void(const Op&)>& visit) {
-  for (ir::OpId id : kernel[graph].ops) {
-    visit(kernel[id]);
-    for (ir::GraphId region : kernel[id].regions) for_each_op(kernel, region, visit);
-  }
-}
-
-void for_each_op(const Kernel& kernel, const std::function<void(const Op&)>& visit) {
-  for (const ir::Root& root : kernel.roots) for_each_op(kernel, root.body, visit);
-}
-
 // --- knobs ---
 
 void keep_only(Knob& knob, space::Json value, const std::string& others,
