@@ -20,7 +20,7 @@ class Finisher {
 
   void run() {
     for (i64 n = 0; n < static_cast<i64>(plan_.nodes.size()); ++n) finish_loop(NodeId(n));
-    if (plan_.prefetch_rows) {
+    if (plan_.prefetch_rows > 0) {
       for (Node& node : plan_.nodes) place_prefetches(node);
     }
     for (RootPlan& root : plan_.roots) fuse_epilogues(root.body);
@@ -35,10 +35,7 @@ class Finisher {
     for (NodeId child : node.body) {
       const Node& c = plan_[child];
       if (c.kind == Node::Kind::Loop) innermost = false;
-      if (c.kind == Node::Kind::Compute) {
-        heavy = heavy || (ir::info(kernel_[c.op].code).has(ir::Transcendental) &&
-                          kernel_[c.op].code != OpCode::Div);
-      }
+      heavy = heavy || is_heavy(c);
     }
     Sym extent = plan_.extent(node.axis);
     node.vector = innermost && !extent.is_int(1);
@@ -51,8 +48,9 @@ class Finisher {
     node.unroll = plan_.vector_unroll > 0 ? plan_.vector_unroll : automatic;
   }
 
-  // A row loop makes several passes over its row. The first one waits for memory and the heaviest
-  // other one for arithmetic, so the latter fetches what the former will read of the next row.
+  // A row loop makes several passes over its row. The first one waits for memory; the heaviest
+  // other one, the last of equals (it writes what the caches need not keep), fetches what it will
+  // read of the next row.
   void place_prefetches(Node& row) {
     if (row.kind != Node::Kind::Loop || row.vector) return;
     std::vector<NodeId> passes;
@@ -60,9 +58,9 @@ class Finisher {
       if (plan_[child].kind == Node::Kind::Loop && plan_[child].vector) passes.push_back(child);
     }
     if (passes.size() < 2) return;
-    NodeId heaviest = *std::max_element(passes.begin() + 1, passes.end(), [&](NodeId a, NodeId b) {
-      return pass_weight(plan_[a]) < pass_weight(plan_[b]);
-    });
+    NodeId heaviest = *std::max_element(
+        passes.rbegin(), passes.rend() - 1,
+        [&](NodeId a, NodeId b) { return heavy_ops(plan_[a]) < heavy_ops(plan_[b]); });
     Node& to = plan_[heaviest];
     if (plan_[passes[0]].axis != to.axis) return;
     to.ahead = row.axis;
@@ -88,14 +86,14 @@ class Finisher {
     });
   }
 
-  i64 pass_weight(const Node& pass) const {
-    i64 weight = 0;
-    for (NodeId child : pass.body) {
-      const Node& node = plan_[child];
-      if (node.kind != Node::Kind::Compute) continue;
-      weight += ir::info(kernel_[node.op].code).has(ir::Transcendental) ? 8 : 1;
-    }
-    return weight;
+  i64 heavy_ops(const Node& pass) const {
+    return std::ranges::count_if(pass.body, [&](NodeId n) { return is_heavy(plan_[n]); });
+  }
+
+  bool is_heavy(const Node& node) const {
+    if (node.kind != Node::Kind::Compute) return false;
+    const OpCode code = kernel_[node.op].code;
+    return ir::info(code).has(ir::Transcendental) && code != OpCode::Div;
   }
 
   // A dot followed by loops that only map its result element by element runs them on its registers.

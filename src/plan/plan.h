@@ -88,7 +88,7 @@ struct DotSchedule {
   i64 register_rows = 0;  // 0: the target's choice
   i64 register_vectors = 0;
   i64 k_unroll = 0;
-  i64 cache_rows = -1;     // -1: the target's choice, 0: all
+  i64 cache_rows = -1;  // -1: the target's choice, 0: all
   i64 cache_columns = -1;
   i64 cache_depth = -1;
   i64 k_block = 0;               // 0: all of k
@@ -124,8 +124,8 @@ struct Plan {
   std::vector<RootPlan> roots;
   std::vector<DotSchedule> dots;  // in program order
   i64 vector_unroll = 0;
-  bool prefetch_rows = false;     // fetch the next row while the last passes over this one run
-  i64 simd_bits = 0;           // of the vectors of element loops; 0: the target's
+  i64 prefetch_rows = 0;  // how often each line of the next row is fetched during the last passes
+  i64 simd_bits = 0;      // of the vectors of element loops; 0: the target's
   std::vector<AccessPolicy> accesses;  // by op
 
   explicit Plan(const ir::Kernel& k) : kernel(&k), axes(k) {}

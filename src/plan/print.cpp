@@ -67,7 +67,7 @@ class Printer {
     if (n.prefetches.empty()) return "";
     std::string loads;
     for (ir::OpId load : n.prefetches) loads += " @" + kernel_[kernel_[load].attrs.tensor].name;
-    return fmt::format(" prefetch{} of the next {}", loads, axis(n.ahead));
+    return fmt::format(" prefetch{} of the next {} x{}", loads, axis(n.ahead), plan_.prefetch_rows);
   }
 
   static i64 grouped(const RootPlan& root) { return root.order[root.order.size() - 2].index; }

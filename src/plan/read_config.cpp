@@ -84,7 +84,7 @@ void read_config(Plan& plan, const Config& config) {
     plan.block_sizes.push_back(plan.resolve(block.size));
   }
   plan.vector_unroll = config.value("vector_unroll", i64{0});
-  plan.prefetch_rows = config.value("prefetch_rows", false);
+  plan.prefetch_rows = config.value("prefetch_rows", i64{0});
   plan.simd_bits = config.value("simd_width", i64{0});
   read_accesses(plan, config);
 }

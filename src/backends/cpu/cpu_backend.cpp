@@ -101,8 +101,9 @@ std::vector<KnobRow> knob_rows(const Target& target) {
        "",
        ".cs: write around the caches where addresses are aligned",
        {{"\".wt\"", "CPUs have no write-through stores"}}},
-      choice("prefetch_rows", Scope::Kernel, {false, true}, true,
-             "fetch the next row while the last passes over a row run"),
+      choice(
+          "prefetch_rows", Scope::Kernel, {0, 1, 2, 4}, 4,
+          "how often each line of the next row is prefetched while the last pass over a row runs"),
       choice("dot_register_rows", Scope::Dot, {0, 1, 2, 4, 6, 8, 12, 14}, 0,
              "rows of a dot's register tile; 0: the target's choice"),
       choice("dot_register_vectors", Scope::Dot, {0, 1, 2, 3, 4}, 0,
