@@ -211,6 +211,9 @@ KernelSpace::KernelSpace(const std::string& kernel,
   capabilities.shared_keys = {"block_sizes", "loop_orders"};
   std::erase_if(capabilities.knobs,
                 [&](const space::KnobRow& row) { return !kept.contains(row.key); });
+  for (space::KnobRow& row : capabilities.knobs) {
+    if (row.key == "prefetch_rows") row.choices = {0, 4};
+  }
   space_ = space::derive(c.lowered->kernel, c.lowered->host.tunables, capabilities);
   std::set<std::string> keys;
   for (const space::Knob& knob : space_.knobs()) keys.insert(knob.key);

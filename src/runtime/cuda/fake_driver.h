@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,15 @@ struct FakeDriver {
   std::map<std::string, int> shared_bytes;     // asked for, by function
   std::map<std::string, std::string> modules;  // image bytes, as loaded
   std::size_t allocated = 0;
+  // Device memory by address. The driver's lives as long as the process, this one's as the fake.
+  struct Free {
+    void operator()(std::byte* block) const { std::free(block); }
+  };
+  struct Block {
+    std::unique_ptr<std::byte, Free> data;
+    std::size_t bytes;
+  };
+  std::map<Address, Block> blocks;
   double clock = 0;
 
   // Recording: seconds and functions of the nodes.
@@ -142,17 +152,17 @@ inline void fill_memory(Driver& d) {
     if (Status status = it().count("cuMemAlloc"); status != kSuccess) return status;
     if (it().allocated + bytes > it().memory) return kOutOfMemory;
     it().allocated += bytes;
-    auto* block = static_cast<std::byte*>(std::aligned_alloc(256, bytes + 256));
-    std::memcpy(block, &bytes, sizeof bytes);
-    *at = reinterpret_cast<Address>(block + 256);
+    auto* block = static_cast<std::byte*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256));
+    *at = reinterpret_cast<Address>(block);
+    it().blocks[*at] = {std::unique_ptr<std::byte, FakeDriver::Free>(block), bytes};
     return kSuccess;
   };
   d.memory_free = [](Address at) {
-    auto* block = reinterpret_cast<std::byte*>(at) - 256;
-    std::size_t bytes = 0;
-    std::memcpy(&bytes, block, sizeof bytes);
-    it().allocated -= bytes;
-    std::free(block);
+    const auto block = it().blocks.find(at);
+    if (block != it().blocks.end()) {
+      it().allocated -= block->second.bytes;
+      it().blocks.erase(block);
+    }
     return it().count("cuMemFree");
   };
   d.host_alloc = [](void** at, std::size_t bytes) {
