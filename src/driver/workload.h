@@ -24,6 +24,7 @@ class KernelWorkload : public tune::Workload {
   Expected<tune::Accuracy> trust(const Candidate& candidate, bool is_known_good) override;
   Expected<void> check(const Candidate& candidate) override;
   void run(const Candidate& candidate) override;
+  bool survives_fork() const override;  // not on a device
   void flush_caches() override;
   double time(const Candidate& candidate, i64 batch, bool cold, const tune::Clock& clock) override;
 

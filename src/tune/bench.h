@@ -30,6 +30,8 @@ class Workload {
   // `out-of-bounds-write` are faults of the candidate.
   virtual Expected<void> check(const Candidate& candidate) = 0;
   virtual void run(const Candidate& candidate) = 0;
+  // Whether candidates can be run by a fork of the process that made them.
+  virtual bool survives_fork() const { return true; }
   // Drives the operands out of the caches.
   virtual void flush_caches() = 0;
   // Mean seconds of `batch` runs in a row, of flushed caches if `cold`; by `clock`, unless the
@@ -99,10 +101,11 @@ struct IsolationOptions {
   std::function<bool()> is_interrupted;
 };
 
-// In a forked worker, which is replaced when it dies. Earlier candidates may have done damage: a
-// wrong result counts only if the trusted candidate still gives right ones, a crash or a write out
-// of bounds only if it happens again in a fresh worker. Other errors, such as a launch that the
-// device refuses, count at once.
+// In a forked worker, which is replaced when it dies; where the workload survives that, a fork of
+// the worker runs the checks. Earlier candidates may have done damage: a wrong result counts only
+// if the trusted candidate still gives right ones, a crash or a write out of bounds only if it
+// happens again in a fresh process. Other errors, such as a launch that the device refuses, count
+// at once.
 std::unique_ptr<Bench> isolated_bench(Workload& workload, i64 compile_threads, Clock clock,
                                       IsolationOptions options);
 

@@ -60,7 +60,10 @@ class Misbehaving : public Workload {
   }
 
   void run(const Candidate& candidate) override { run(config_of(candidate)["run"]); }
+  bool survives_fork() const override { return survives_fork_; }
   void flush_caches() override {}
+
+  bool survives_fork_ = true;
 
  private:
   static void run(const std::string& what) {
@@ -106,6 +109,16 @@ class IsolatedBenchTest : public testing::Test {
   Verdict check(const char* what) {
     EXPECT_TRUE(build(1, config("", what, "")).ok());
     return bench_->check(1, 0.3);
+  }
+
+  // Of the second, where both were built before either ran.
+  Verdict check_after(const char* first, const char* second) {
+    for (const Verdict& built : bench_->compile(
+             std::vector<Build>{{1, config("", first, "")}, {3, config("", second, "")}})) {
+      EXPECT_TRUE(built.ok());
+    }
+    EXPECT_TRUE(bench_->check(1, 5).ok());
+    return bench_->check(3, 5);
   }
 
   TimeResult time(const char* what) {
@@ -186,19 +199,27 @@ TEST_F(IsolatedBenchTest, CompilersMayCrashAndHang) {
   EXPECT_TRUE(bench_->check(5, 5).ok());
 }
 
-TEST_F(IsolatedBenchTest, WrongResultsOfADamagedWorkerDoNotCount) {
-  EXPECT_EQ(check("wrong").status, Status::WrongResult);
-  EXPECT_TRUE(check("damage").ok());
-  EXPECT_TRUE(check("sound").ok());  // wrong in the damaged worker, right in a fresh one
-  EXPECT_TRUE(check("damage").ok());
-  EXPECT_EQ(check("wrong").status, Status::WrongResult);
+TEST_F(IsolatedBenchTest, WrongResultsOfADamagedProcessDoNotCount) {
+  for (bool forks : {true, false}) {
+    workload_.survives_fork_ = forks;
+    bench_ = isolated_bench(workload_, 2, steady_clock(), {});
+    ASSERT_TRUE(bench_->trust(good_, false));
+    EXPECT_EQ(check("wrong").status, Status::WrongResult);
+    EXPECT_TRUE(
+        check_after("damage", "sound").ok());  // wrong in this process, right in a fresh one
+    EXPECT_EQ(check_after("damage", "wrong").status, Status::WrongResult);
+  }
 }
 
 TEST_F(IsolatedBenchTest, RefusedLaunchesCountAtOnce) {
-  EXPECT_TRUE(check("damage").ok());
-  Verdict refused = check("refused");
+  Verdict refused = check_after("damage", "refused");
   EXPECT_EQ(refused.status, Status::CompileError);
-  EXPECT_EQ(refused.reason, "launch-failed: old");  // the worker is not replaced
+  EXPECT_EQ(refused.reason, "launch-failed: old");  // the process is not replaced
+}
+
+TEST_F(IsolatedBenchTest, ChecksLeaveNoDamageToTheWorker) {
+  EXPECT_TRUE(check("damage").ok());
+  EXPECT_EQ(check("refused").reason, "launch-failed: new");
 }
 
 TEST_F(IsolatedBenchTest, InterruptsEndWaiting) {

@@ -1,4 +1,7 @@
 // A bench whose work is done by a worker process. Requests and answers are JSON.
+//
+// The worker compiles and times; a fork of it, the checker, runs each candidate for the first time.
+// Nearly all that crash or hang do so there, and cost a fork instead of everything compiled.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,6 +20,8 @@ using Json = Config;
 
 constexpr double kDropSeconds = 10;
 constexpr double kTrustSeconds = 600;  // a call of the default config, and comparing its results
+constexpr double kForkSeconds = 10;    // for a checker, beyond its checks
+constexpr double kStarved = 4;         // see Worker::ask
 
 Json json_of(const Verdict& verdict) {
   return {{"status", std::string(status_name(verdict.status))},
@@ -29,20 +34,36 @@ Verdict verdict_of(const Json& json) {
           json["reason"].get<std::string>(), json["seconds"].get<double>()};
 }
 
+Verdict verdict_of_death(const Death& death) {
+  switch (death.kind) {
+    case Death::Kind::Hung:
+      return {Status::Hung, death.reason};
+    case Death::Kind::Interrupted:
+      return {Status::Skipped, death.reason};
+    case Death::Kind::Died:
+      break;
+  }
+  return {Status::Crashed, death.reason};
+}
+
 // The worker's side: answers with a local bench.
 class Server {
  public:
-  Server(Workload& workload, i64 compile_threads, const Clock& clock)
-      : bench_(local_bench(workload, compile_threads, clock)) {}
+  Server(Workload& workload, i64 compile_threads, const Clock& clock, i64 memory_bytes)
+      : bench_(local_bench(workload, compile_threads, clock)),
+        memory_bytes_(memory_bytes),
+        forks_(workload.survives_fork()) {}
 
   std::string answer(const std::string& text) {
     Json request = Json::parse(text);
     std::string verb = request["verb"];
     if (verb == "trust") return trust(request).dump();
     if (verb == "compile") return compile(request).dump();
-    if (verb == "check") return json_of(bench_->check(request["id"], 0)).dump();
+    if (verb == "check") return json_of(check(request)).dump();
     if (verb == "time") return time(request).dump();
-    bench_->drop(request["ids"].get<std::vector<i64>>());
+    const std::vector<i64> ids = request["ids"];
+    for (i64 id : ids) has_run_.erase(id);
+    bench_->drop(ids);
     return "null";
   }
 
@@ -59,6 +80,7 @@ class Server {
   }
 
   Json compile(const Json& request) {
+    checker_.reset();  // it would lack these
     std::vector<Build> builds;
     for (const Json& build : request["builds"]) builds.push_back({build["id"], build["config"]});
     Json verdicts = Json::array();
@@ -66,12 +88,37 @@ class Server {
     return verdicts;
   }
 
+  Verdict check(const Json& request) {
+    const i64 id = request["id"];
+    if (!forks_) return bench_->check(id, 0);
+    if (request["afresh"]) checker_.reset();
+    if (!checker_) {
+      auto serve = [this](const std::string& text) {
+        return json_of(bench_->check(Json::parse(text), 0)).dump();
+      };
+      auto started = Worker::start(serve, memory_bytes_);
+      if (!started) return {Status::Skipped, started.error().message};
+      checker_ = std::move(*started);
+    }
+    auto answer = checker_->ask(Json(id).dump(), request["limit"]);
+    if (answer) return verdict_of(Json::parse(*answer));
+    checker_.reset();
+    return verdict_of_death(answer.error());
+  }
+
   Json time(const Json& request) {
     TimeRequest time{request["ids"], request["rounds"], request["batch"], request["cold"]};
+    for (i64 id : time.ids) {  // first calls take fresh memory
+      if (forks_ && has_run_.insert(id).second) (void)bench_->time({.ids = {id}});
+    }
     return bench_->time(time).samples;
   }
 
   std::unique_ptr<Bench> bench_;
+  i64 memory_bytes_;
+  bool forks_;
+  std::unique_ptr<Worker> checker_;
+  std::set<i64> has_run_;  // in this process
 };
 
 class IsolatedBench : public Bench {
@@ -114,9 +161,10 @@ class IsolatedBench : public Bench {
                      !first.reason.starts_with(kOutOfBounds) &&
                      check_here(0, limit).ok();  // whatever earlier candidates did
     if (is_intact) return first;
-    stop();
-    Verdict second = check_here(id, limit, false);
-    if (!second.ok()) stop();  // it may have written anywhere
+    const bool forks = workload_.survives_fork();
+    if (!forks) stop();
+    Verdict second = check_here(id, limit, true);
+    if (!second.ok() && !forks) stop();  // it may have written anywhere
     return second;
   }
 
@@ -141,7 +189,8 @@ class IsolatedBench : public Bench {
  private:
   // A worker that has the trusted candidate.
   Expected<Json> start(bool is_known_good) {
-    auto server = std::make_shared<Server>(workload_, compile_threads_, clock_);
+    auto server =
+        std::make_shared<Server>(workload_, compile_threads_, clock_, options_.memory_bytes);
     auto worker = Worker::start([server](const std::string& text) { return server->answer(text); },
                                 options_.memory_bytes);
     if (!worker) return std::unexpected(worker.error());
@@ -220,9 +269,12 @@ class IsolatedBench : public Bench {
     return verdicts;
   }
 
-  Verdict check_here(i64 id, double limit, bool rebuilds_all = true) {
-    if (auto failed = prepare({&id, 1}, rebuilds_all)) return *failed;
-    auto answer = ask({{"verb", "check"}, {"id", id}}, limit);
+  // `afresh`: where no other candidate has run.
+  Verdict check_here(i64 id, double limit, bool afresh = false) {
+    if (auto failed = prepare({&id, 1}, !afresh)) return *failed;
+    const bool forks = workload_.survives_fork();
+    Json request = {{"verb", "check"}, {"id", id}, {"limit", limit}, {"afresh", afresh}};
+    auto answer = ask(request, forks ? kStarved * limit + kForkSeconds : limit);
     return answer ? verdict_of(*answer) : verdict_of_death(answer.error());
   }
 
@@ -244,18 +296,6 @@ class IsolatedBench : public Bench {
       result.verdict = verdict_of_death(answer.error());
     }
     return result;
-  }
-
-  static Verdict verdict_of_death(const Death& death) {
-    switch (death.kind) {
-      case Death::Kind::Hung:
-        return {Status::Hung, death.reason};
-      case Death::Kind::Interrupted:
-        return {Status::Skipped, death.reason};
-      case Death::Kind::Died:
-        break;
-    }
-    return {Status::Crashed, death.reason};
   }
 
   Workload& workload_;
