@@ -83,7 +83,7 @@ void KernelWorkload::make_guarded_copies() {
   for (std::size_t i = 0; i < written_.size(); ++i) leaves_[written_[i]].tensor = &copies_[i];
 }
 
-bool KernelWorkload::survives_fork() const { return backends::parse_device(c_.request.device).device == "cpu"; }
+bool KernelWorkload::survives_fork() const { return !c_.device; }
 
 Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config& config) {
   auto code = generate(c_, config);
