@@ -115,6 +115,7 @@ TEST_F(TuneShapesTest, StaticShapesGetAnEntryEach) {
 TEST_F(TuneShapesTest, AnInterruptKeepsTheShapesSoFar) {
   add(false, 4, 64);
   add(false, 2000, 300);
+  for (Compilation& c : compilations_) c.request.settings.budget = 60;  // it ends by the interrupt
   bool is_interrupted = false;
   TuneOptions options;
   options.is_interrupted = [&] { return is_interrupted; };

@@ -57,6 +57,11 @@ class VerifyTest : public testing::Test {
 
 // A cell for each element costs many times as much as a few large ones.
 TEST_F(VerifyTest, ARecordThatPraisesASlowConfigIsRotten) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "their allocators take longer than the cells";
+#endif
+#endif
   const Verdict verdict = verdict_of(record_of(1, 20000));
   EXPECT_EQ(verdict.state, Verdict::State::Rotten);
   ASSERT_FALSE(verdict.rivals.empty());
