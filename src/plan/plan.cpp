@@ -6,6 +6,7 @@
 
 #include "analysis/memory_effects.h"
 #include "base/bug.h"
+#include "plan/flatten_loops.h"
 #include "plan/planner.h"
 
 namespace peri::plan {
@@ -631,7 +632,12 @@ class Planner {
 
 Plan make_plan(const Kernel& kernel, const Config& config,
                const space::Capabilities& capabilities) {
-  return Planner(kernel, config, capabilities).run();
+  std::optional<Flattened> flat = flatten_loops(kernel, config);
+  if (!flat) return Planner(kernel, config, capabilities).run();
+  auto flattened = std::make_shared<const Kernel>(std::move(flat->kernel));
+  Plan plan = Planner(*flattened, flat->config, capabilities).run();
+  plan.flattened = std::move(flattened);
+  return plan;
 }
 
 }  // namespace peri::plan

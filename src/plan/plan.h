@@ -21,6 +21,7 @@
 // Works on any target that runs exact trip counts; the emitter prints what stands here.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,7 @@ struct AccessPolicy {
 
 struct Plan {
   const ir::Kernel* kernel = nullptr;
+  std::shared_ptr<const ir::Kernel> flattened;  // `kernel`, if the config flattens loops
   analysis::Axes axes;
   std::vector<Sym> block_sizes;    // by block: constants where the config or the kernel fixes them
   std::vector<Sym> symbol_values;  // by symbol: the config's constant, or the symbol itself
@@ -144,7 +146,8 @@ struct Plan {
   Sym extent(AxisId axis) const { return resolve(axes[axis].size); }
 };
 
-// `config` must be complete and of the kernel's space.
+// `config` must be complete and of the kernel's space. The plan's kernel is `kernel`, or what
+// flatten_loops() makes of it.
 Plan make_plan(const ir::Kernel& kernel, const space::Config& config,
                const space::Capabilities& capabilities);
 

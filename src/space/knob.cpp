@@ -163,6 +163,10 @@ std::optional<Json> Knob::normalise(const Json& value, std::string& reason) cons
     std::vector<std::string> texts;
     for (const Json& choice : choices) texts.push_back(choice.dump());
     reason = fmt::format("the choices are {}", fmt::join(texts, ", "));
+    const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    for (const Excluded& other : excluded) {
+      if (other.values == text) reason += ": " + other.reason;
+    }
     return std::nullopt;
   }
   if (kind == KnobKind::Permutation) {

@@ -4,6 +4,9 @@
 #include <set>
 
 #include "backends/cpu/contraction.h"
+#include "backends/cpu/predict.h"
+#include "plan/flatten_loops.h"
+#include "plan/plan.h"
 #include "space/space.h"
 
 namespace peri::cpu {
@@ -16,6 +19,9 @@ using space::Config;
 using space::Scope;
 
 namespace {
+
+// A flattened grid must promise to take less than this share of the time.
+constexpr double kFlatGain = 0.9;
 
 // What a block axis does in a kernel.
 struct Role {
@@ -57,7 +63,9 @@ class Chooser {
       for (size_t i = 0; i < nest.size(); ++i) order.push_back(i);
       config["loop_orders"].push_back(order);
     }
+    config["flatten_loops"] = Config(nests_.size(), Config(false));
     add_target_knobs(config);
+    flatten_where_faster(config);
     return config;
   }
 
@@ -224,7 +232,11 @@ class Chooser {
 
   i64 contiguous_size(const Role& role) const {
     bool alone = role.width == 1 && grid_axes() == 1 && role.grid;
-    if (!alone) return std::min<i64>(role.extent, 4096);
+    return alone ? flat_size(role) : std::min<i64>(role.extent, 4096);
+  }
+
+  // Of the only axis of a grid.
+  i64 flat_size(const Role& role) const {
     i64 share = (role.extent + 4 * threads() - 1) / (4 * threads());
     i64 size = std::clamp<i64>(share, 2048, 65536);
     return std::min<i64>(role.extent, (size + 63) / 64 * 64);
@@ -269,6 +281,38 @@ class Chooser {
       const Op& op = kernel_[id];
       if (op.code == OpCode::For && op.attrs.blocks.size() > 1) nests_.push_back(op.attrs.blocks);
       for (ir::GraphId region : op.regions) collect_nests(region);
+    }
+  }
+
+  // Innermost axes that are short, or end in part of a vector, waste lanes.
+  void flatten_where_faster(Config& config) const {
+    const std::vector<i64> grids = plan::grids_of_nests(kernel_);
+    for (size_t i = 0; i < grids.size(); ++i) {
+      if (grids[i] < 0 || plan::why_not_flat(kernel_, kernel_.roots[grids[i]])) continue;
+      Config flat = config;
+      flat["flatten_loops"][i] = true;
+      set_flat_sizes(kernel_.roots[grids[i]].blocks, flat["block_sizes"]);
+      if (seconds(flat) < kFlatGain * seconds(config)) config = std::move(flat);
+    }
+  }
+
+  double seconds(const Config& config) const {
+    plan::Plan plan = plan::make_plan(kernel_, config, capabilities_);
+    return predict(plan, target_, capabilities_.max_threads).seconds;
+  }
+
+  // Sizes with about the product that a single axis of as many elements would have.
+  void set_flat_sizes(const std::vector<BlockId>& axes, Config& sizes) const {
+    Role all;
+    for (BlockId id : axes) all.extent *= roles_[id.index].extent;
+    i64 wanted = flat_size(all);
+    const std::vector<BlockId> searched = space::searched_blocks(kernel_);
+    for (size_t i = axes.size(); i-- > 0;) {
+      auto found = std::ranges::find(searched, axes[i]);
+      if (found == searched.end()) continue;
+      const i64 size = std::min(roles_[axes[i].index].extent, wanted);
+      sizes[static_cast<size_t>(found - searched.begin())] = size;
+      wanted = (wanted + size - 1) / size;
     }
   }
 

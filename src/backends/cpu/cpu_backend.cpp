@@ -20,6 +20,7 @@
 #include "backends/cpu/predict.h"
 #include "base/bug.h"
 #include "base/thread_pool.h"
+#include "plan/flatten_loops.h"
 
 namespace peri::cpu {
 
@@ -121,12 +122,18 @@ std::vector<KnobRow> knob_rows(const Target& target) {
   };
 }
 
+// Planning makes new host scalar expressions in the kernel's table, which is not thread-safe.
+std::mutex& planning_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 space::Capabilities capabilities_of(const Target& target) {
   space::Capabilities c;
   c.target = target.level == "host" ? target.cpu : target.level;
   c.generator = "LLVM " LLVM_VERSION_STRING;
   c.exact_bounds = true;
-  c.shared_keys = {"block_sizes", "loop_orders", "l2_groupings"};
+  c.shared_keys = {"block_sizes", "loop_orders", "flatten_loops", "l2_groupings"};
   c.knobs = knob_rows(target);
   c.lanes_f32 = target.lanes(4);
   c.vector_registers = target.vector_registers;
@@ -135,13 +142,11 @@ space::Capabilities capabilities_of(const Target& target) {
   c.l3_bytes = target.l3;
   c.max_threads = ThreadPool::global().threads();
   c.max_tile_bytes = i64{256} << 20;
+  c.restrict_knobs = [](const ir::Kernel& kernel, std::vector<space::Knob>& knobs) {
+    std::lock_guard lock(planning_mutex());
+    plan::restrict_flattening(kernel, knobs);
+  };
   return c;
-}
-
-// Planning makes new host scalar expressions in the kernel's table, which is not thread-safe.
-std::mutex& planning_mutex() {
-  static std::mutex mutex;
-  return mutex;
 }
 
 std::string text_of(const llvm::Module& module) {
@@ -157,6 +162,7 @@ CpuBackend::CpuBackend(Target target)
     : target_(std::move(target)), capabilities_(capabilities_of(target_)) {}
 
 space::Config CpuBackend::default_config(const ir::Kernel& kernel) const {
+  std::lock_guard lock(planning_mutex());
   return choose_config(kernel, capabilities_, target_);
 }
 

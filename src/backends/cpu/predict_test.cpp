@@ -1,5 +1,6 @@
 #include "backends/cpu/predict.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,6 +60,24 @@ constexpr const char* kMatmul = R"(kernel matmul
   }
 )";
 
+// An elementwise kernel over a nest of two tile axes.
+std::string nest(i64 rows, i64 columns) {
+  return fmt::format(R"(kernel nest
+  symbol @b0: int = block of b0 hint 32
+  symbol @b1: int = block of b1 hint 32
+  tensor x: f32[{0}, {1}] strides [{1}, 1] slot 0 base 0
+  tensor out: f32[{0}, {1}] strides [{1}, 1] slot 1 base 1 aligned
+  block b0 "tile_m": tile size=@b0 in 0..{0} loop 0
+  block b1 "tile_n": tile size=@b1 in 0..{1} loop 0
+  root (b0, b1) {{
+    %0: f32[b0:@b0, b1:@b1] = load x[b0, b1]
+    %1: f32[b0:@b0, b1:@b1] = neg %0
+    store %1, out[b0, b1]
+  }}
+)",
+                     rows, columns);
+}
+
 class PredictTest : public testing::Test {
  protected:
   backends::Prediction predict(const char* text, const char* changes) {
@@ -66,13 +85,26 @@ class PredictTest : public testing::Test {
     diag::Diags diags(sources);
     auto kernel = ir::parse(sources.add("kernel.ir", text), diags);
     EXPECT_TRUE(kernel) << diag::render_text(diags);
+    space::Config config = choose_config(*kernel, capabilities(), target());
+    config.update(space::Config::parse(changes));
+    return cpu::predict(plan::make_plan(*kernel, config, capabilities()), target(), 2);
+  }
+  space::Config choose(const std::string& text) {
+    diag::Sources sources;
+    diag::Diags diags(sources);
+    auto kernel = ir::parse(sources.add("kernel.ir", text), diags);
+    EXPECT_TRUE(kernel) << diag::render_text(diags);
+    return choose_config(*kernel, capabilities(), target());
+  }
+  static Target target() {
     Target target = *target_for("x86-64-v4");
     target.l1d = 32 << 10, target.l2 = 1 << 20, target.l3 = 32 << 20;
+    return target;
+  }
+  static space::Capabilities capabilities() {
     space::Capabilities capabilities;
     capabilities.max_threads = 2;
-    space::Config config = choose_config(*kernel, capabilities, target);
-    config.update(space::Config::parse(changes));
-    return cpu::predict(plan::make_plan(*kernel, config, capabilities), target, 2);
+    return capabilities;
   }
   double seconds(const char* text, const char* changes) { return predict(text, changes).seconds; }
 };
@@ -109,9 +141,24 @@ TEST_F(PredictTest, PartsAddUp) {
 }
 
 TEST_F(PredictTest, StoresAroundTheCachesCostWhereTheCachesWouldKeepThem) {
-  EXPECT_GT(seconds(kRows, R"({"store_cache_modifiers": [".cs"], "num_threads": 1, "block_sizes": [16]})"),
-            1.1 * seconds(kRows,
-                          R"({"store_cache_modifiers": [""], "num_threads": 1, "block_sizes": [16]})"));
+  EXPECT_GT(
+      seconds(kRows,
+              R"({"store_cache_modifiers": [".cs"], "num_threads": 1, "block_sizes": [16]})"),
+      1.1 * seconds(kRows,
+                    R"({"store_cache_modifiers": [""], "num_threads": 1, "block_sizes": [16]})"));
+}
+
+TEST_F(PredictTest, ShortInnermostAxesAreFlattened) {
+  for (i64 columns : {3, 17}) {
+    space::Config config = choose(nest(100'000, columns));
+    EXPECT_EQ(config.at("flatten_loops"), space::Config::parse("[true]")) << columns;
+    EXPECT_EQ(config.at("block_sizes")[1], columns);
+    EXPECT_GE(config.at("block_sizes")[0].get<i64>() * columns, 32768);
+  }
+}
+
+TEST_F(PredictTest, LongInnermostAxesAreNotFlattened) {
+  EXPECT_EQ(choose(nest(1024, 1024)).at("flatten_loops"), space::Config::parse("[false]"));
 }
 
 }  // namespace

@@ -1,0 +1,275 @@
+#include "plan/flatten_loops.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/bug.h"
+#include "space/space.h"
+
+namespace peri::plan {
+
+using ir::Kernel;
+using ir::Op;
+using ir::OpCode;
+using space::Config;
+
+namespace {
+
+using Reason = std::optional<std::string>;
+
+constexpr const char* kKey = "flatten_loops";
+
+bool is_access(const Op& op) { return op.code == OpCode::Load || op.code == OpCode::Store; }
+
+// The tensors that a graph and those in it access.
+void collect_tensors(const Kernel& kernel, ir::GraphId graph, std::set<ir::TensorId>& tensors) {
+  for (ir::OpId id : kernel[graph].ops) {
+    const Op& op = kernel[id];
+    if (is_access(op)) tensors.insert(op.attrs.tensor);
+    for (ir::GraphId region : op.regions) collect_tensors(kernel, region, tensors);
+  }
+}
+
+// What merges a tensor's dimensions: the distance of neighbours in row-major order, or none.
+// Dimensions of extent 1 have no neighbours, and empty tensors no elements.
+Sym merged_stride(const Kernel& kernel, const ir::TensorParam& tensor) {
+  SymTable& syms = *kernel.syms;
+  if (std::ranges::any_of(tensor.sizes, [](Sym size) { return size.is_int(0); })) {
+    return syms.integer(1);
+  }
+  Sym innermost, next;
+  for (size_t d = tensor.sizes.size(); d-- > 0;) {
+    if (tensor.sizes[d].is_int(1)) continue;
+    if (next && tensor.strides[d] != next) return {};
+    if (!innermost) innermost = tensor.strides[d];
+    next = syms.mul(tensor.strides[d], tensor.sizes[d]);
+  }
+  return innermost ? innermost : syms.integer(1);
+}
+
+// Looks for what keeps one grid from being flattened.
+class Legality {
+ public:
+  Legality(const Kernel& kernel, const ir::Root& root) : kernel_(kernel), root_(root) {}
+
+  Reason run() {
+    for (BlockId id : root_.blocks) {
+      if (Reason reason = check_axis(kernel_[id])) return reason;
+    }
+    for (ir::OpId id : kernel_[root_.body].ops) {
+      if (Reason reason = check_op(kernel_[id])) return reason;
+    }
+    return check_tensors();
+  }
+
+ private:
+  static Reason check_axis(const Block& block) {
+    if (block.kind != Block::Kind::Tile) {
+      return fmt::format("`{}` is one index at a time", block.name);
+    }
+    bool from_zero = !block.parent && block.begin && block.begin.is_int(0) && block.end;
+    return from_zero ? Reason() : fmt::format("`{}` does not begin at 0", block.name);
+  }
+
+  Reason check_op(const Op& op) {
+    const ir::OpInfo& info = ir::info(op.code);
+    bool elementwise = info.has(ir::Elementwise) || is_access(op) || op.code == OpCode::Const ||
+                       op.code == OpCode::HostScalar || op.code == OpCode::Expand;
+    if (!elementwise) return fmt::format("`{}` is not elementwise", info.text);
+    if (is_access(op)) {
+      if (Reason reason = check_access(op)) return reason;
+    }
+    for (const std::vector<ir::ValueId>* values : {&op.operands, &op.results}) {
+      for (ir::ValueId value : *values) {
+        if (!is_whole_or_scalar(kernel_[value].type)) {
+          return fmt::format("a value of `{}` has not just the axes of the tile", info.text);
+        }
+      }
+    }
+    return {};
+  }
+
+  bool is_whole_or_scalar(const TileType& type) const {
+    return type.is_scalar() ||
+           std::ranges::equal(type.shape, root_.blocks,
+                              [&](Dim dim, BlockId id) { return dim.block == id; });
+  }
+
+  Reason check_access(const Op& op) {
+    const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+    const std::vector<ir::Index>& indices = op.attrs.indices;
+    bool scalar = std::ranges::all_of(
+        indices, [](const ir::Index& index) { return index.kind == ir::Index::Kind::Scalar; });
+    if (scalar) {
+      by_element_.insert(op.attrs.tensor);
+      return {};
+    }
+    bool whole = std::ranges::equal(indices, root_.blocks, [](const ir::Index& index, BlockId id) {
+      return index.kind == ir::Index::Kind::Tile && index.block == id && index.operand < 0;
+    });
+    if (!whole) return fmt::format("`{}` is not indexed by just the tile", tensor.name);
+    merged_.insert(op.attrs.tensor);
+    for (size_t d = 0; d < tensor.sizes.size(); ++d) {
+      const Block& block = kernel_[root_.blocks[d]];
+      if (tensor.sizes[d] == block.end) continue;
+      return fmt::format("`{}` is larger than the range of `{}`", tensor.name, block.name);
+    }
+    if (merged_stride(kernel_, tensor)) return {};
+    return fmt::format("`{}` is not contiguous over `{}`", tensor.name, names());
+  }
+
+  // A tensor has one shape, for all its accesses.
+  Reason check_tensors() const {
+    std::set<ir::TensorId> others = by_element_;
+    for (const ir::Root& root : kernel_.roots) {
+      if (&root != &root_) collect_tensors(kernel_, root.body, others);
+    }
+    for (ir::TensorId tensor : merged_) {
+      if (others.contains(tensor)) {
+        return fmt::format("`{}` is also used in another way", kernel_[tensor].name);
+      }
+    }
+    return {};
+  }
+
+  std::string names() const {
+    std::string text;
+    for (BlockId id : root_.blocks) text += (text.empty() ? "" : ", ") + kernel_[id].name;
+    return text;
+  }
+
+  const Kernel& kernel_;
+  const ir::Root& root_;
+  std::set<ir::TensorId> merged_, by_element_;
+};
+
+// Merges the axes of one grid, which must be legal.
+class Flattener {
+ public:
+  Flattener(Kernel& kernel, const Config& config) : kernel_(kernel), syms_(*kernel.syms) {
+    for (const auto& value : space::config_values(kernel, config)) {
+      sizes_.push_back(value ? syms_.constant(*value) : Sym());
+    }
+  }
+
+  void run(ir::Root& root) {
+    const std::vector<BlockId> axes = root.blocks;
+    const BlockId flat = merge(axes);
+    for (ir::OpId id : kernel_[root.body].ops) {
+      Op& op = kernel_[id];
+      if (is_access(op) && op.attrs.indices[0].kind == ir::Index::Kind::Tile) access(op, flat);
+      for (ir::ValueId value : op.results) {
+        TileType& type = kernel_[value].type;
+        if (!type.is_scalar()) type.shape = {Dim{kernel_[flat].size, flat}};
+      }
+    }
+    root.blocks = {flat};
+  }
+
+ private:
+  BlockId merge(const std::vector<BlockId>& axes) {
+    Block flat = kernel_[axes[0]];
+    flat.name.clear();
+    std::vector<Sym> sizes, ends;
+    for (BlockId id : axes) {
+      const Block& block = kernel_[id];
+      flat.name += (flat.name.empty() ? "" : "*") + block.name;
+      ends.push_back(block.end);
+      sizes.push_back(syms_.substitute(block.size, [&](SymbolId symbol) {
+        const Sym known = sizes_[symbol.index];
+        return known ? known : syms_.symbol_sym(symbol);
+      }));
+    }
+    flat.size = syms_.product(sizes);
+    flat.end = syms_.product(ends);
+    kernel_.blocks.push_back(std::move(flat));
+    return BlockId(static_cast<i64>(kernel_.blocks.size()) - 1);
+  }
+
+  void access(Op& op, BlockId flat) {
+    ir::Index index;
+    index.kind = ir::Index::Kind::Tile;
+    index.block = flat;
+    op.attrs.indices = {index};
+    ir::TensorParam& tensor = kernel_.tensors[op.attrs.tensor.index];
+    if (tensor.sizes.size() < 2) return;  // another access has merged it
+    tensor.strides = {merged_stride(kernel_, tensor)};
+    tensor.sizes = {kernel_[flat].end};
+  }
+
+  Kernel& kernel_;
+  SymTable& syms_;
+  std::vector<Sym> sizes_;  // by symbol: what the config says
+};
+
+// Leaves out the entries of a list for which `gone` says so.
+void erase_entries(Config& config, const char* key, const std::vector<bool>& gone) {
+  auto list = config.find(key);
+  if (list == config.end() || !list->is_array()) return;
+  Config kept = Config::array();
+  for (size_t i = 0; i < list->size(); ++i) {
+    if (i >= gone.size() || !gone[i]) kept.push_back((*list)[i]);
+  }
+  *list = std::move(kept);
+}
+
+}  // namespace
+
+std::vector<i64> grids_of_nests(const Kernel& kernel) {
+  std::vector<i64> grids;
+  auto visit = [&](auto& self, ir::GraphId graph) -> void {
+    for (ir::OpId id : kernel[graph].ops) {
+      const Op& op = kernel[id];
+      if (op.code == OpCode::For && op.attrs.blocks.size() >= 2) grids.push_back(-1);
+      for (ir::GraphId region : op.regions) self(self, region);
+    }
+  };
+  for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
+    if (kernel.roots[r].blocks.size() >= 2) grids.push_back(r);
+    visit(visit, kernel.roots[r].body);
+  }
+  return grids;
+}
+
+Reason why_not_flat(const Kernel& kernel, const ir::Root& root) {
+  return Legality(kernel, root).run();
+}
+
+void restrict_flattening(const Kernel& kernel, std::vector<space::Knob>& knobs) {
+  const std::vector<i64> grids = grids_of_nests(kernel);
+  for (space::Knob& knob : knobs) {
+    if (knob.key != kKey) continue;
+    const i64 grid = grids[knob.index];
+    Reason reason =
+        grid < 0 ? Reason("only grids are flattened") : why_not_flat(kernel, kernel.roots[grid]);
+    if (!reason) continue;
+    knob.choices = {false};
+    knob.excluded.push_back({"true", *reason});
+  }
+}
+
+std::optional<Flattened> flatten_loops(const Kernel& kernel, const Config& config) {
+  auto entries = config.find(kKey);
+  if (entries == config.end() || !entries->is_array()) return std::nullopt;
+  const std::vector<i64> grids = grids_of_nests(kernel);
+  std::vector<bool> nests, flat_grids;
+  for (size_t i = 0; i < grids.size(); ++i) {
+    nests.push_back(i < entries->size() && (*entries)[i] == true);
+    BUG_IF(nests.back() && grids[i] < 0, "a device loop is to be flattened");
+    if (grids[i] >= 0) flat_grids.push_back(nests.back());
+  }
+  if (std::ranges::count(nests, true) == 0) return std::nullopt;
+  Flattened flat{kernel, config};
+  Flattener flattener(flat.kernel, config);
+  for (size_t i = 0; i < grids.size(); ++i) {
+    if (nests[i]) flattener.run(flat.kernel.roots[grids[i]]);
+  }
+  erase_entries(flat.config, "loop_orders", nests);
+  erase_entries(flat.config, "l2_groupings", flat_grids);
+  erase_entries(flat.config, kKey, nests);
+  return flat;
+}
+
+}  // namespace peri::plan
