@@ -22,7 +22,8 @@ Expected<tune::Timing> time_on_device(const runtime::Executable& executable,
 // How many calls in a row make a sample that the device's clock resolves well.
 i64 device_batch(double seconds);
 
-// Seconds that the host takes to queue a call: the median of some, each with an idle device.
+// Seconds that the host takes to queue a call: the median of some bursts of calls, each of which
+// begins with an idle device.
 Expected<double> time_queueing(const runtime::Executable& executable,
                                std::span<const runtime::Leaf> leaves);
 

@@ -74,7 +74,6 @@ struct Capabilities {
   std::string target;               // "x86-64-v4": printed and part of cache keys
   std::string generator;            // code generator and version, "LLVM 22.1.0": part of cache keys
   bool exact_bounds = false;        // loops run exact trip counts: any block size is good, no masks
-  bool program_id_mapping = false;  // pid_type, l2_groupings and the like mean something
   std::vector<std::string> shared_keys;  // keys of knobs.def that the target can use
   std::vector<KnobRow> knobs;            // its own
   i64 lanes_f32 = 1;                     // native vector lanes of f32

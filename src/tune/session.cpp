@@ -111,9 +111,12 @@ class Session {
     standard.config = first;
     standard.origin = "default";
     standard.compile_seconds = now() - started;
+    record_.compile_time += standard.compile_seconds;
     predict(standard);
     TimeRequest probe{.ids = {0}, .rounds = 3, .cold = options_.cold, .limit = 600};
+    started = now();
     TimeResult probed = bench_.time(probe);
+    record_.timing_time += now() - started;
     if (!probed.verdict.ok()) return failed_default(probed.verdict);
     standard.seconds = median_of(probed.samples[0]);
     return run_control();

@@ -28,8 +28,9 @@ struct Role {
   i64 extent = 1;  // of its range (hint)
   bool grid = false;
   bool dot_m = false, dot_n = false, dot_k = false, dot_batch = false;
-  bool contiguous = false;  // some tensor is walked along it with stride 1
-  i64 width = 1;            // elements of other extents in the widest tile that has it
+  i64 along = 0, across = 0;  // elements of the largest tensor walked with stride 1, and otherwise
+  bool contiguous = false;    // the former is as large
+  i64 width = 1;              // elements of other extents in the widest tile that has it
 };
 
 class Chooser {
@@ -45,6 +46,7 @@ class Chooser {
       walk(root.body);
     }
     for (const ir::Value& value : kernel.values) widen(value.type);
+    for (Role& role : roles_) role.contiguous = role.along > 0 && role.along >= role.across;
     share_registered();
     // Rows that have an extent of their own inside run along that.
     for (Role& role : roles_) role.contiguous &= role.width == 1;
@@ -116,11 +118,16 @@ class Chooser {
 
   void see_access(const Op& op) {
     const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
+    i64 elements = 1;
+    for (Sym size : tensor.sizes) elements *= hint(size);
+    touched_ = std::max(touched_, elements);
     i64 dim = 0;
     for (const ir::Index& index : op.attrs.indices) {
       if (index.kind == ir::Index::Kind::NewAxis) continue;
-      if (index.kind == ir::Index::Kind::Tile && tensor.strides[dim].is_int(1)) {
-        roles_[index.block.index].contiguous = true;
+      if (index.kind == ir::Index::Kind::Tile) {
+        Role& role = roles_[index.block.index];
+        i64& most = tensor.strides[dim].is_int(1) ? role.along : role.across;
+        most = std::max(most, elements);
       }
       ++dim;
     }
@@ -131,9 +138,6 @@ class Chooser {
     } else {
       loads_ += 1;
     }
-    i64 elements = 1;
-    for (Sym size : tensor.sizes) elements *= hint(size);
-    touched_ = std::max(touched_, elements);
   }
 
   void widen(const TileType& type) {
@@ -198,7 +202,7 @@ class Chooser {
       const Role& role = roles_[b];
       bool dot = role.dot_m || role.dot_n || role.dot_k || role.dot_batch;
       if (!is_searched(b) || dot) continue;
-      sizes_[b] = role.contiguous ? contiguous_size(role) : row_size(role, inner_contiguous);
+      sizes_[b] = role.contiguous ? contiguous_size(role) : row_size(b, inner_contiguous);
     }
     if (dots_ > 0) split_for_threads();
     for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
@@ -242,11 +246,21 @@ class Chooser {
     return std::min<i64>(role.extent, (size + 63) / 64 * 64);
   }
 
-  i64 row_size(const Role& role, i64 inner) const {
-    i64 width = std::max<i64>(role.width * std::max<i64>(inner, 1), 1);
+  i64 row_size(size_t b, i64 inner) const {
+    const Role& role = roles_[b];
+    const i64 width = role.width > 1 ? role.width : std::max<i64>(inner, 1);
     i64 rows = std::clamp<i64>(16384 / width, 1, 256);
+    if (!role.grid) return std::min(rows, role.extent);
     i64 share = std::max<i64>(1, role.extent / (4 * threads()));
+    if (holds_tiles(b)) return std::min(share, role.extent);  // whose rows are few
     return std::min({rows, share, role.extent});
+  }
+
+  // Whether tiles of this size are themselves cut into tiles.
+  bool holds_tiles(size_t b) const {
+    return std::ranges::any_of(kernel_.blocks, [&](const Block& inner) {
+      return inner.parent && kernel_[inner.parent].size == kernel_.blocks[b].size;
+    });
   }
 
   i64 grid_axes() const {

@@ -526,7 +526,6 @@ KnobRow dot_precision_row() {
 space::Capabilities capabilities_of(const Target& target) {
   space::Capabilities c;
   c.target = target.name;
-  c.program_id_mapping = true;
   c.shared_keys = {"block_sizes",
                    "loop_orders",
                    "l2_groupings",
