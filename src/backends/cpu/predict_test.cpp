@@ -78,6 +78,30 @@ std::string nest(i64 rows, i64 columns) {
                      rows, columns);
 }
 
+// Rows that are summed in tiles of their own; each gives one value of a 1-D tensor.
+constexpr const char* kRowSums = R"(kernel row_sums
+  symbol @b0: int = block of b0 hint 16
+  symbol @b1: int = block of b1 hint 16
+  tensor x: f32[512, 4000] strides [4000, 1] slot 0 base 0
+  tensor sums: f32[512] strides [1] slot 1 base 1 aligned
+  block b0 "block_0": registered size=@b0 max 4000
+  block b1 "tile_m": tile size=@b1 in 0..512 loop 0
+  block b2 "tile_n": tile size=@b0 in 0..4000 loop 1
+  root (b1) {
+    %0: f32 = const 0.0
+    %1: f32[b1:@b1, @b0] = expand %0
+    %2: i64 = const 0
+    %3: i64 = const 4000
+    %4: f32[b1:@b1, @b0] = for (b2 in %2..%3) carry (%5: f32[b1:@b1, @b0] = %1) {
+      %6: f32[b1:@b1, b2:@b0] = load x[b1, b2]
+      %7: f32[b1:@b1, b2:@b0] = add %5, %6
+      yield %7
+    }
+    %8: f32[b1:@b1] = sum %4, [1]
+    store %8, sums[b1]
+  }
+)";
+
 class PredictTest : public testing::Test {
  protected:
   backends::Prediction predict(const char* text, const char* changes) {
@@ -108,6 +132,13 @@ class PredictTest : public testing::Test {
   }
   double seconds(const char* text, const char* changes) { return predict(text, changes).seconds; }
 };
+
+// The rows are contiguous in `sums`, of which there is next to nothing.
+TEST_F(PredictTest, DefaultLeavesRowsForAllThreads) {
+  const space::Config sizes = choose(kRowSums).at("block_sizes");
+  EXPECT_EQ(sizes[0], 4000);
+  EXPECT_LE(sizes[1], 512 / 8);
+}
 
 TEST_F(PredictTest, TinyBlocksCostMore) {
   EXPECT_GT(seconds(kMatmul, R"({"block_sizes": [1, 4, 512]})"),
