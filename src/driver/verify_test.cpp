@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sanitizers.h"
 #include "driver/shapes.h"
 #include "driver/subject.h"
 #include "driver/twice_kernel_test.h"
@@ -57,11 +58,7 @@ class VerifyTest : public testing::Test {
 
 // A cell for each element costs many times as much as a few large ones.
 TEST_F(VerifyTest, ARecordThatPraisesASlowConfigIsRotten) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  GTEST_SKIP() << "their allocators take longer than the cells";
-#endif
-#endif
+  if (kSanitizedMemory) GTEST_SKIP() << "their allocators take longer than the cells";
   const Verdict verdict = verdict_of(record_of(1, 20000));
   EXPECT_EQ(verdict.state, Verdict::State::Rotten);
   ASSERT_FALSE(verdict.rivals.empty());

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/bug.h"
-#include "space/space.h"
+#include "ir/walk.h"
 
 namespace peri::plan {
 
@@ -22,15 +22,6 @@ using Reason = std::optional<std::string>;
 constexpr const char* kKey = "flatten_loops";
 
 bool is_access(const Op& op) { return op.code == OpCode::Load || op.code == OpCode::Store; }
-
-// The tensors that a graph and those in it access.
-void collect_tensors(const Kernel& kernel, ir::GraphId graph, std::set<ir::TensorId>& tensors) {
-  for (ir::OpId id : kernel[graph].ops) {
-    const Op& op = kernel[id];
-    if (is_access(op)) tensors.insert(op.attrs.tensor);
-    for (ir::GraphId region : op.regions) collect_tensors(kernel, region, tensors);
-  }
-}
 
 // What merges a tensor's dimensions: the distance of neighbours in row-major order, or none.
 // Dimensions of extent 1 have no neighbours, and empty tensors no elements.
@@ -124,7 +115,10 @@ class Legality {
   Reason check_tensors() const {
     std::set<ir::TensorId> others = by_element_;
     for (const ir::Root& root : kernel_.roots) {
-      if (&root != &root_) collect_tensors(kernel_, root.body, others);
+      if (&root == &root_) continue;
+      ir::for_each_op(kernel_, root.body, [&](const Op& op) {
+        if (is_access(op)) others.insert(op.attrs.tensor);
+      });
     }
     for (ir::TensorId tensor : merged_) {
       if (others.contains(tensor)) {
@@ -217,33 +211,16 @@ void erase_entries(Config& config, const char* key, const std::vector<bool>& gon
 
 }  // namespace
 
-std::vector<i64> grids_of_nests(const Kernel& kernel) {
-  std::vector<i64> grids;
-  auto visit = [&](auto& self, ir::GraphId graph) -> void {
-    for (ir::OpId id : kernel[graph].ops) {
-      const Op& op = kernel[id];
-      if (op.code == OpCode::For && op.attrs.blocks.size() >= 2) grids.push_back(-1);
-      for (ir::GraphId region : op.regions) self(self, region);
-    }
-  };
-  for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
-    if (kernel.roots[r].blocks.size() >= 2) grids.push_back(r);
-    visit(visit, kernel.roots[r].body);
-  }
-  return grids;
-}
-
-Reason why_not_flat(const Kernel& kernel, const ir::Root& root) {
-  return Legality(kernel, root).run();
+Reason why_not_flat(const Kernel& kernel, const space::LoopNest& nest) {
+  if (nest.root < 0) return "only grids are flattened";
+  return Legality(kernel, kernel.roots[nest.root]).run();
 }
 
 void restrict_flattening(const Kernel& kernel, std::vector<space::Knob>& knobs) {
-  const std::vector<i64> grids = grids_of_nests(kernel);
+  const std::vector<space::LoopNest> nests = space::loop_nests(kernel);
   for (space::Knob& knob : knobs) {
     if (knob.key != kKey) continue;
-    const i64 grid = grids[knob.index];
-    Reason reason =
-        grid < 0 ? Reason("only grids are flattened") : why_not_flat(kernel, kernel.roots[grid]);
+    Reason reason = why_not_flat(kernel, nests[knob.index]);
     if (!reason) continue;
     knob.choices = {false};
     knob.excluded.push_back({"true", *reason});
@@ -252,23 +229,21 @@ void restrict_flattening(const Kernel& kernel, std::vector<space::Knob>& knobs) 
 
 std::optional<Flattened> flatten_loops(const Kernel& kernel, const Config& config) {
   auto entries = config.find(kKey);
-  if (entries == config.end() || !entries->is_array()) return std::nullopt;
-  const std::vector<i64> grids = grids_of_nests(kernel);
-  std::vector<bool> nests, flat_grids;
-  for (size_t i = 0; i < grids.size(); ++i) {
-    nests.push_back(i < entries->size() && (*entries)[i] == true);
-    BUG_IF(nests.back() && grids[i] < 0, "a device loop is to be flattened");
-    if (grids[i] >= 0) flat_grids.push_back(nests.back());
-  }
-  if (std::ranges::count(nests, true) == 0) return std::nullopt;
+  auto is_true = [](const Config& entry) { return entry == true; };
+  if (entries == config.end() || std::ranges::none_of(*entries, is_true)) return std::nullopt;
   Flattened flat{kernel, config};
   Flattener flattener(flat.kernel, config);
-  for (size_t i = 0; i < grids.size(); ++i) {
-    if (nests[i]) flattener.run(flat.kernel.roots[grids[i]]);
+  std::vector<bool> gone_nests, gone_grids;
+  for (const space::LoopNest& nest : space::loop_nests(kernel)) {
+    const bool is_flat = is_true((*entries)[gone_nests.size()]);
+    BUG_IF(is_flat && nest.root < 0, "a device loop is to be flattened");
+    if (is_flat) flattener.run(flat.kernel.roots[nest.root]);
+    gone_nests.push_back(is_flat);
+    if (nest.root >= 0) gone_grids.push_back(is_flat);
   }
-  erase_entries(flat.config, "loop_orders", nests);
-  erase_entries(flat.config, "l2_groupings", flat_grids);
-  erase_entries(flat.config, kKey, nests);
+  erase_entries(flat.config, "loop_orders", gone_nests);
+  erase_entries(flat.config, "l2_groupings", gone_grids);
+  erase_entries(flat.config, kKey, gone_nests);
   return flat;
 }
 

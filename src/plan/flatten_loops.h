@@ -16,17 +16,13 @@
 #include <vector>
 
 #include "ir/ir.h"
-#include "space/config.h"
-#include "space/knob.h"
+#include "space/space.h"
 
 namespace peri::plan {
 
-// For each entry of a LoopNest knob, in program order: its root, or -1 for a device loop.
-std::vector<i64> grids_of_nests(const ir::Kernel& kernel);
-
-// Why a grid of two or more axes cannot be flattened; nothing if it can. New host scalar
-// expressions may be made in the kernel's table.
-std::optional<std::string> why_not_flat(const ir::Kernel& kernel, const ir::Root& root);
+// Why a nest cannot be flattened; nothing if it can. New host scalar expressions may be made in the
+// kernel's table.
+std::optional<std::string> why_not_flat(const ir::Kernel& kernel, const space::LoopNest& nest);
 
 // Leaves `true` to those `flatten_loops` knobs whose nests can be flattened.
 void restrict_flattening(const ir::Kernel& kernel, std::vector<space::Knob>& knobs);

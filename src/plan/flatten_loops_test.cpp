@@ -17,9 +17,13 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr const char* kBlocks = R"(  block b0 "tile_m": tile size=@b0 in 0..1000 loop 0
-  block b1 "tile_n": tile size=@b1 in 0..3 loop 0
-)";
+// Two tile axes of these extents.
+std::string blocks_of(i64 rows, i64 columns) {
+  return fmt::format(R"(  block b0 "tile_m": tile size=@b0 in 0..{} loop 0
+  block b1 "tile_n": tile size=@b1 in 0..{} loop 0
+)",
+                     rows, columns);
+}
 
 constexpr const char* kAddBody = R"(  root (b0, b1) {
     %0: f32[b0:@b0, b1:@b1] = load x[b0, b1]
@@ -33,7 +37,7 @@ class FlattenTest : public testing::Test {
  protected:
   // A kernel of the tensors `x` and `out`, whose sizes and strides are given, and two tile axes.
   const ir::Kernel& kernel(const std::string& x, const std::string& out, const std::string& body,
-                           const std::string& blocks = kBlocks) {
+                           const std::string& blocks = blocks_of(1000, 3)) {
     return parse(fmt::format("kernel k\n"
                              "  symbol @b0: int = block of b0 hint 16\n"
                              "  symbol @b1: int = block of b1 hint 16\n"
@@ -51,7 +55,24 @@ class FlattenTest : public testing::Test {
     EXPECT_THAT(ir::verify(kernel_), IsEmpty());
     return kernel_;
   }
-  std::string reason(const ir::Kernel& k) { return why_not_flat(k, k.roots[0]).value_or("legal"); }
+  std::string reason(const ir::Kernel& k) {
+    return why_not_flat(k, space::loop_nests(k)[0]).value_or("legal");
+  }
+  // Of a kernel that can be flattened.
+  std::string flattened(const ir::Kernel& k, const std::vector<i64>& block_sizes) {
+    EXPECT_EQ(reason(k), "legal");
+    auto flat = flatten_loops(k, {{"block_sizes", block_sizes}, {"flatten_loops", {true}}});
+    if (!flat) return "not flattened";
+    EXPECT_THAT(ir::verify(flat->kernel), IsEmpty());
+    return ir::print(flat->kernel);
+  }
+  space::ConfigSpace space_of(const ir::Kernel& k) {
+    space::Capabilities capabilities;
+    capabilities.exact_bounds = true;
+    capabilities.shared_keys = {"block_sizes", "flatten_loops"};
+    capabilities.restrict_knobs = restrict_flattening;
+    return space::derive(k, {}, capabilities);
+  }
 
   diag::Sources sources_;
   diag::Diags diags_{sources_};
@@ -60,11 +81,7 @@ class FlattenTest : public testing::Test {
 
 TEST_F(FlattenTest, MergesTheAxesOfContiguousTensors) {
   const ir::Kernel& k = add("[1000, 3] strides [3, 1]");
-  EXPECT_EQ(reason(k), "legal");
-  auto flat = flatten_loops(k, {{"block_sizes", {8, 3}}, {"flatten_loops", {true}}});
-  ASSERT_TRUE(flat);
-  EXPECT_THAT(ir::verify(flat->kernel), IsEmpty());
-  std::string text = ir::print(flat->kernel);
+  std::string text = flattened(k, {8, 3});
   EXPECT_THAT(text, HasSubstr("tensor x: f32[3000] strides [1] slot 0 base 0"));
   EXPECT_THAT(text, HasSubstr("block b2 \"tile_m*tile_n\": tile size=24 in 0..3000 loop 0"));
   EXPECT_THAT(text, HasSubstr("root (b2) {\n    %0: f32[b2:24] = load x[b2]"));
@@ -92,18 +109,12 @@ TEST_F(FlattenTest, RefusesBroadcastRows) {
 
 TEST_F(FlattenTest, MergesOneElementBroadcastToAll) {
   const ir::Kernel& k = add("[1000, 3] strides [0, 0]");
-  EXPECT_EQ(reason(k), "legal");
-  auto flat = flatten_loops(k, {{"block_sizes", {8, 3}}, {"flatten_loops", {true}}});
-  ASSERT_TRUE(flat);
-  EXPECT_THAT(ir::print(flat->kernel), HasSubstr("tensor x: f32[3000] strides [0]"));
+  EXPECT_THAT(flattened(k, {8, 3}), HasSubstr("tensor x: f32[3000] strides [0]"));
 }
 
 TEST_F(FlattenTest, MergesElementsAtOneDistance) {
   const ir::Kernel& k = add("[1000, 3] strides [6, 2]");
-  EXPECT_EQ(reason(k), "legal");
-  auto flat = flatten_loops(k, {{"block_sizes", {8, 3}}, {"flatten_loops", {true}}});
-  ASSERT_TRUE(flat);
-  EXPECT_THAT(ir::print(flat->kernel), HasSubstr("tensor x: f32[3000] strides [2]"));
+  EXPECT_THAT(flattened(k, {8, 3}), HasSubstr("tensor x: f32[3000] strides [2]"));
 }
 
 TEST_F(FlattenTest, RefusesTensorsLargerThanTheRange) {
@@ -112,25 +123,15 @@ TEST_F(FlattenTest, RefusesTensorsLargerThanTheRange) {
 
 // An extent of 1 has a stride that no address depends on.
 TEST_F(FlattenTest, MergesExtentsOfOne) {
-  const std::string blocks =
-      "  block b0 \"tile_m\": tile size=@b0 in 0..7 loop 0\n"
-      "  block b1 \"tile_n\": tile size=@b1 in 0..1 loop 0\n";
-  const ir::Kernel& k = kernel("[7, 1] strides [1, 99]", "[7, 1] strides [1, 1]", kAddBody, blocks);
-  EXPECT_EQ(reason(k), "legal");
-  auto flat = flatten_loops(k, {{"block_sizes", {7, 1}}, {"flatten_loops", {true}}});
-  ASSERT_TRUE(flat);
-  EXPECT_THAT(ir::print(flat->kernel), HasSubstr("tensor x: f32[7] strides [1] slot 0"));
+  const ir::Kernel& k =
+      kernel("[7, 1] strides [1, 99]", "[7, 1] strides [1, 1]", kAddBody, blocks_of(7, 1));
+  EXPECT_THAT(flattened(k, {7, 1}), HasSubstr("tensor x: f32[7] strides [1] slot 0"));
 }
 
 TEST_F(FlattenTest, MergesEmptyTensors) {
-  const std::string blocks =
-      "  block b0 \"tile_m\": tile size=@b0 in 0..5 loop 0\n"
-      "  block b1 \"tile_n\": tile size=@b1 in 0..0 loop 0\n";
-  const ir::Kernel& k = kernel("[5, 0] strides [1, 1]", "[5, 0] strides [1, 1]", kAddBody, blocks);
-  EXPECT_EQ(reason(k), "legal");
-  auto flat = flatten_loops(k, {{"block_sizes", {5, 1}}, {"flatten_loops", {true}}});
-  ASSERT_TRUE(flat);
-  EXPECT_THAT(ir::print(flat->kernel), HasSubstr("in 0..0 loop 0"));
+  const ir::Kernel& k =
+      kernel("[5, 0] strides [1, 1]", "[5, 0] strides [1, 1]", kAddBody, blocks_of(5, 0));
+  EXPECT_THAT(flattened(k, {5, 1}), HasSubstr("in 0..0 loop 0"));
 }
 
 TEST_F(FlattenTest, MergesThreeAxes) {
@@ -148,10 +149,7 @@ TEST_F(FlattenTest, MergesThreeAxes) {
     store %1, x[b0, b1, b2]
   }
 )");
-  EXPECT_EQ(reason(k), "legal");
-  auto flat = flatten_loops(k, {{"block_sizes", {2, 5, 3}}, {"flatten_loops", {true}}});
-  ASSERT_TRUE(flat);
-  EXPECT_THAT(ir::print(flat->kernel),
+  EXPECT_THAT(flattened(k, {2, 5, 3}),
               HasSubstr("%1: f32[b3:30] = expand %0\n    store %1, x[b3]"));
 }
 
@@ -190,9 +188,6 @@ TEST_F(FlattenTest, RefusesTensorsOfOneAxis) {
 }
 
 TEST_F(FlattenTest, RefusesExchangedAxes) {
-  const std::string blocks =
-      "  block b0 \"tile_m\": tile size=@b0 in 0..4 loop 0\n"
-      "  block b1 \"tile_n\": tile size=@b1 in 0..4 loop 0\n";
   EXPECT_EQ(reason(kernel("[4, 4] strides [4, 1]", "[4, 4] strides [4, 1]",
                           R"(  root (b0, b1) {
     %0: f32[b1:@b1, b0:@b0] = load x[b1, b0]
@@ -200,7 +195,7 @@ TEST_F(FlattenTest, RefusesExchangedAxes) {
     store %1, out[b0, b1]
   }
 )",
-                          blocks)),
+                          blocks_of(4, 4))),
             "`x` is not indexed by just the tile");
 }
 
@@ -278,12 +273,8 @@ TEST_F(FlattenTest, OtherNestsKeepTheirEntries) {
 }
 
 TEST_F(FlattenTest, TheSpaceSaysWhyANestCannotBeFlattened) {
-  space::Capabilities capabilities;
-  capabilities.exact_bounds = true;
-  capabilities.shared_keys = {"block_sizes", "flatten_loops"};
-  capabilities.restrict_knobs = restrict_flattening;
   const ir::Kernel& k = add("[1000, 3] strides [4, 1]");
-  auto space = space::derive(k, {}, capabilities);
+  auto space = space_of(k);
   EXPECT_THAT(space.print(),
               HasSubstr("flatten_loops[0] (tile_m, tile_n) false, default false\n"
                         "      not true: `x` is not contiguous over `tile_m, tile_n`\n"));
@@ -295,21 +286,13 @@ TEST_F(FlattenTest, TheSpaceSaysWhyANestCannotBeFlattened) {
 }
 
 TEST_F(FlattenTest, TheSpaceLetsANestBeFlattened) {
-  space::Capabilities capabilities;
-  capabilities.exact_bounds = true;
-  capabilities.shared_keys = {"block_sizes", "flatten_loops"};
-  capabilities.restrict_knobs = restrict_flattening;
   const ir::Kernel& k = add("[1000, 3] strides [3, 1]");
-  auto space = space::derive(k, {}, capabilities);
+  auto space = space_of(k);
   EXPECT_THAT(space.print(), HasSubstr("false | true, default false\n"));
 }
 
 // Axes of loops in device code keep their order of elements, for sums depend on it.
 TEST_F(FlattenTest, DeviceLoopsStayNests) {
-  space::Capabilities capabilities;
-  capabilities.exact_bounds = true;
-  capabilities.shared_keys = {"block_sizes", "flatten_loops"};
-  capabilities.restrict_knobs = restrict_flattening;
   const ir::Kernel& k = parse(R"(kernel k
   symbol @b0: int = block of b0 hint 16
   symbol @b1: int = block of b1 hint 16
@@ -329,8 +312,7 @@ TEST_F(FlattenTest, DeviceLoopsStayNests) {
     }
   }
 )");
-  EXPECT_THAT(space::derive(k, {}, capabilities).print(),
-              HasSubstr("not true: only grids are flattened\n"));
+  EXPECT_THAT(space_of(k).print(), HasSubstr("not true: only grids are flattened\n"));
 }
 
 }  // namespace

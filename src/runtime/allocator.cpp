@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/sanitizers.h"
+
 namespace peri::runtime {
 namespace {
 
@@ -59,11 +61,7 @@ void system_free(void* block, i64 size) {
 }
 
 i64 default_limit() {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  return 0;  // every use after free is seen
-#endif
-#endif
+  if (kAddressSanitizer) return 0;  // every use after free is seen
   const i64 pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   return pages > 0 && page > 0 ? pages / 4 * page : i64{1} << 30;
 }

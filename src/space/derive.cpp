@@ -7,6 +7,7 @@
 
 #include "analysis/axes.h"
 #include "base/bug.h"
+#include "ir/walk.h"
 #include "space/space.h"
 
 namespace peri::space {
@@ -60,7 +61,6 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
   std::vector<analysis::AxisId> reduced;
   auto on_loop = [&](const std::vector<BlockId>& blocks) {
     add(Scope::Loop, names_of(kernel, blocks), 0);
-    if (blocks.size() >= 2) add(Scope::LoopNest, names_of(kernel, blocks), blocks.size());
   };
   auto on_op = [&](ir::OpId id) {
     const Op& op = kernel[id];
@@ -78,6 +78,9 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
     add(Scope::Reduction, kernel.syms->print(axes[axis].size), size ? size->integer : 0);
   };
   walk(kernel, on_loop, on_op);
+  for (const LoopNest& nest : loop_nests(kernel)) {
+    add(Scope::LoopNest, names_of(kernel, nest.blocks), nest.blocks.size());
+  }
   for (const ir::Root& root : kernel.roots) {
     if (root.blocks.size() >= 2) add(Scope::Grid, names_of(kernel, root.blocks), 0);
   }
@@ -402,10 +405,25 @@ std::vector<ir::OpId> element_loads(const Kernel& kernel) {
 
 std::vector<ir::OpId> stores(const Kernel& kernel) {
   std::vector<ir::OpId> found;
-  walk(kernel, [](const auto&) {}, [&](ir::OpId id) {
-    if (kernel[id].code == OpCode::Store) found.push_back(id);
-  });
+  walk(
+      kernel, [](const auto&) {},
+      [&](ir::OpId id) {
+        if (kernel[id].code == OpCode::Store) found.push_back(id);
+      });
   return found;
+}
+
+std::vector<LoopNest> loop_nests(const Kernel& kernel) {
+  std::vector<LoopNest> nests;
+  for (std::size_t r = 0; r < kernel.roots.size(); ++r) {
+    const ir::Root& root = kernel.roots[r];
+    if (root.blocks.size() >= 2) nests.push_back({root.blocks, static_cast<i64>(r)});
+    ir::for_each_op(kernel, root.body, [&](const Op& op) {
+      bool is_nest = op.code == OpCode::For && op.attrs.blocks.size() >= 2;
+      if (is_nest) nests.push_back({op.attrs.blocks});
+    });
+  }
+  return nests;
 }
 
 ConfigSpace derive(const Kernel& kernel, std::span<const check::Tunable> tunables,

@@ -41,6 +41,14 @@ BlockId sized_by(const ir::Kernel& kernel, const Dim& dim);
 std::vector<ir::OpId> element_loads(const ir::Kernel& kernel);
 std::vector<ir::OpId> stores(const ir::Kernel& kernel);
 
+// A tile statement of two or more axes: what the scope LoopNest has entries for.
+struct LoopNest {
+  std::vector<BlockId> blocks;
+  i64 root = -1;  // whose grid it is; -1: a loop in device code
+};
+// In program order.
+std::vector<LoopNest> loop_nests(const ir::Kernel& kernel);
+
 // Values of the block and tunable symbols under a config, by symbol; none for the others.
 std::vector<std::optional<SymValue>> config_values(const ir::Kernel& kernel, const Config& config);
 

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/sanitizers.h"
 #include "base/thread_pool.h"
 #include "tune/worker.h"
 
@@ -172,11 +173,7 @@ TEST_F(IsolatedBenchTest, HangsEnd) {
 }
 
 TEST_F(IsolatedBenchTest, LeaksEnd) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  GTEST_SKIP() << "sanitizers need all address space";
-#endif
-#endif
+  if (kSanitizedMemory) GTEST_SKIP() << "sanitizers need all address space";
   EXPECT_TRUE(build(1, config("", "leak", "")).ok());
   EXPECT_EQ(bench_->check(1, 60).status, Status::Crashed);
   expect_alive();

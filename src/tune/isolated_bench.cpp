@@ -21,7 +21,6 @@ using Json = Config;
 constexpr double kDropSeconds = 10;
 constexpr double kTrustSeconds = 600;  // a call of the default config, and comparing its results
 constexpr double kForkSeconds = 10;    // for a checker, beyond its checks
-constexpr double kStarved = 4;         // see Worker::ask
 
 Json json_of(const Verdict& verdict) {
   return {{"status", std::string(status_name(verdict.status))},
@@ -127,7 +126,8 @@ class IsolatedBench : public Bench {
       : workload_(workload),
         compile_threads_(compile_threads),
         clock_(std::move(clock)),
-        options_(std::move(options)) {}
+        options_(std::move(options)),
+        forks_(workload.survives_fork()) {}
 
   Expected<Accuracy> trust(const Config& config, bool is_known_good) override {
     trusted_ = config;
@@ -161,10 +161,9 @@ class IsolatedBench : public Bench {
                      !first.reason.starts_with(kOutOfBounds) &&
                      check_here(0, limit).ok();  // whatever earlier candidates did
     if (is_intact) return first;
-    const bool forks = workload_.survives_fork();
-    if (!forks) stop();
+    if (!forks_) stop();
     Verdict second = check_here(id, limit, true);
-    if (!second.ok() && !forks) stop();  // it may have written anywhere
+    if (!second.ok() && !forks_) stop();  // it may have written anywhere
     return second;
   }
 
@@ -272,9 +271,8 @@ class IsolatedBench : public Bench {
   // `afresh`: where no other candidate has run.
   Verdict check_here(i64 id, double limit, bool afresh = false) {
     if (auto failed = prepare({&id, 1}, !afresh)) return *failed;
-    const bool forks = workload_.survives_fork();
     Json request = {{"verb", "check"}, {"id", id}, {"limit", limit}, {"afresh", afresh}};
-    auto answer = ask(request, forks ? kStarved * limit + kForkSeconds : limit);
+    auto answer = ask(request, forks_ ? Worker::kStarved * limit + kForkSeconds : limit);
     return answer ? verdict_of(*answer) : verdict_of_death(answer.error());
   }
 
@@ -302,6 +300,7 @@ class IsolatedBench : public Bench {
   i64 compile_threads_;
   Clock clock_;
   IsolationOptions options_;
+  bool forks_;
   Config trusted_;
   std::map<i64, Config> configs_;
   std::set<i64> compiled_;  // once; not those that failed a check

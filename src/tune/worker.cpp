@@ -21,6 +21,7 @@
 #include <new>
 
 #include "base/fork_lock.h"
+#include "base/sanitizers.h"
 #include "base/thread_pool.h"
 
 namespace peri::tune {
@@ -30,7 +31,6 @@ constexpr double kPollMilliseconds = 50;
 constexpr u64 kMaxMessage = u64{1} << 30;
 constexpr double kInterruptSeconds = 1;  // that an answer may still take after Ctrl-C
 constexpr double kBusyShare = 0.5;       // of the time that a hanging child has the CPU
-constexpr double kStarved = 4;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -83,13 +83,8 @@ i64 address_space() {
 }
 
 void limit_memory(i64 more) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  return;  // they map terabytes
-#endif
-#endif
   const i64 used = address_space();
-  if (more <= 0 || used <= 0) return;
+  if (more <= 0 || used <= 0 || kSanitizedMemory) return;
   const auto limit = static_cast<rlim_t>(used + more);
   const rlimit memory{limit, limit};
   setrlimit(RLIMIT_AS, &memory);

@@ -21,6 +21,9 @@ struct Death {
 
 class Worker {
  public:
+  // How many times as long a child that got little of the CPU is waited for.
+  static constexpr double kStarved = 4;
+
   // Answers one request; runs in the child.
   using Serve = std::function<std::string(const std::string& request)>;
 
@@ -32,7 +35,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   // The answer, or how the worker ended: after a death nothing more may be asked. A child that says
-  // nothing for `seconds` is killed; one that got little of the CPU in that time is given four
+  // nothing for `seconds` is killed; one that got little of the CPU in that time is given kStarved
   // times as long.
   std::expected<std::string, Death> ask(const std::string& request, double seconds,
                                         const std::function<bool()>& is_interrupted = {});

@@ -5,6 +5,7 @@
 
 #include "backends/cpu/contraction.h"
 #include "backends/cpu/predict.h"
+#include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "plan/plan.h"
 #include "space/space.h"
@@ -43,8 +44,8 @@ class Chooser {
     for (size_t b = 0; b < kernel.blocks.size(); ++b) roles_[b].extent = range_of(kernel.blocks[b]);
     for (const ir::Root& root : kernel.roots) {
       for (BlockId block : root.blocks) roles_[block.index].grid = true;
-      walk(root.body);
     }
+    ir::for_each_op(kernel, [&](const Op& op) { see_op(op); });
     for (const ir::Value& value : kernel.values) widen(value.type);
     for (Role& role : roles_) role.contiguous = role.along > 0 && role.along >= role.across;
     share_registered();
@@ -60,14 +61,15 @@ class Chooser {
     for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
       if (is_searched(b)) config["block_sizes"].push_back(sizes_[b]);
     }
-    for (const std::vector<BlockId>& nest : nests_) {
+    const std::vector<space::LoopNest> nests = space::loop_nests(kernel_);
+    for (const space::LoopNest& nest : nests) {
       Config order = Config::array();
-      for (size_t i = 0; i < nest.size(); ++i) order.push_back(i);
+      for (size_t i = 0; i < nest.blocks.size(); ++i) order.push_back(i);
       config["loop_orders"].push_back(order);
     }
-    config["flatten_loops"] = Config(nests_.size(), Config(false));
+    config["flatten_loops"] = Config(nests.size(), Config(false));
     add_target_knobs(config);
-    flatten_where_faster(config);
+    flatten_where_faster(nests, config);
     return config;
   }
 
@@ -90,14 +92,9 @@ class Chooser {
     return symbol.origin == SymbolOrigin::Block && symbol.block == BlockId(static_cast<i64>(b));
   }
 
-  void walk(ir::GraphId graph) {
-    if (graph == ir::GraphId()) return;
-    for (ir::OpId id : kernel_[graph].ops) {
-      const Op& op = kernel_[id];
-      if (op.code == OpCode::Dot) see_dot(op);
-      if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
-      for (ir::GraphId region : op.regions) walk(region);
-    }
+  void see_op(const Op& op) {
+    if (op.code == OpCode::Dot) see_dot(op);
+    if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
   }
 
   void mark(const Dim& dim, bool Role::* flag) {
@@ -182,7 +179,6 @@ class Chooser {
   }
 
   void choose_blocks() {
-    collect_nests();
     sizes_.assign(kernel_.blocks.size(), 1);
     bool several_dots = dots_ > 1;
     i64 inner_contiguous = 0;
@@ -283,29 +279,13 @@ class Chooser {
     }
   }
 
-  void collect_nests() {
-    for (const ir::Root& root : kernel_.roots) {
-      if (root.blocks.size() > 1) nests_.push_back(root.blocks);
-      collect_nests(root.body);
-    }
-  }
-
-  void collect_nests(ir::GraphId graph) {
-    for (ir::OpId id : kernel_[graph].ops) {
-      const Op& op = kernel_[id];
-      if (op.code == OpCode::For && op.attrs.blocks.size() > 1) nests_.push_back(op.attrs.blocks);
-      for (ir::GraphId region : op.regions) collect_nests(region);
-    }
-  }
-
   // Innermost axes that are short, or end in part of a vector, waste lanes.
-  void flatten_where_faster(Config& config) const {
-    const std::vector<i64> grids = plan::grids_of_nests(kernel_);
-    for (size_t i = 0; i < grids.size(); ++i) {
-      if (grids[i] < 0 || plan::why_not_flat(kernel_, kernel_.roots[grids[i]])) continue;
+  void flatten_where_faster(const std::vector<space::LoopNest>& nests, Config& config) const {
+    for (size_t i = 0; i < nests.size(); ++i) {
+      if (plan::why_not_flat(kernel_, nests[i])) continue;
       Config flat = config;
       flat["flatten_loops"][i] = true;
-      set_flat_sizes(kernel_.roots[grids[i]].blocks, flat["block_sizes"]);
+      set_flat_sizes(nests[i].blocks, flat["block_sizes"]);
       if (seconds(flat) < kFlatGain * seconds(config)) config = std::move(flat);
     }
   }
@@ -380,7 +360,6 @@ class Chooser {
   const Target& target_;
   std::vector<Role> roles_;
   std::vector<i64> sizes_;
-  std::vector<std::vector<BlockId>> nests_;
   i64 dots_ = 0;
   i64 loads_ = 0;
   i64 written_bytes_ = 0;

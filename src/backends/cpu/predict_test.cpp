@@ -104,21 +104,19 @@ constexpr const char* kRowSums = R"(kernel row_sums
 
 class PredictTest : public testing::Test {
  protected:
+  ir::Kernel parse(const std::string& text) {
+    auto kernel = ir::parse(sources_.add("kernel.ir", text), diags_);
+    EXPECT_TRUE(kernel) << diag::render_text(diags_);
+    return std::move(kernel.value());
+  }
   backends::Prediction predict(const char* text, const char* changes) {
-    diag::Sources sources;
-    diag::Diags diags(sources);
-    auto kernel = ir::parse(sources.add("kernel.ir", text), diags);
-    EXPECT_TRUE(kernel) << diag::render_text(diags);
-    space::Config config = choose_config(*kernel, capabilities(), target());
+    const ir::Kernel kernel = parse(text);
+    space::Config config = choose_config(kernel, capabilities(), target());
     config.update(space::Config::parse(changes));
-    return cpu::predict(plan::make_plan(*kernel, config, capabilities()), target(), 2);
+    return cpu::predict(plan::make_plan(kernel, config, capabilities()), target(), 2);
   }
   space::Config choose(const std::string& text) {
-    diag::Sources sources;
-    diag::Diags diags(sources);
-    auto kernel = ir::parse(sources.add("kernel.ir", text), diags);
-    EXPECT_TRUE(kernel) << diag::render_text(diags);
-    return choose_config(*kernel, capabilities(), target());
+    return choose_config(parse(text), capabilities(), target());
   }
   static Target target() {
     Target target = *target_for("x86-64-v4");
@@ -131,6 +129,9 @@ class PredictTest : public testing::Test {
     return capabilities;
   }
   double seconds(const char* text, const char* changes) { return predict(text, changes).seconds; }
+
+  diag::Sources sources_;
+  diag::Diags diags_{sources_};
 };
 
 // The rows are contiguous in `sums`, of which there is next to nothing.

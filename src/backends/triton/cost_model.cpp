@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/triton/plan.h"
+#include "ir/walk.h"
 #include "space/space.h"
 
 namespace peri::triton {
@@ -43,7 +44,7 @@ class Chooser {
       for (BlockId block : root.blocks) {
         if (Role* role = role_of(block)) role->grid = true;
       }
-      walk(root.body);
+      ir::for_each_op(kernel, root.body, [&](const Op& op) { see_op(op); });
     }
     for (std::size_t b = 0; b < kernel.blocks.size(); ++b) see_block(BlockId(static_cast<i64>(b)));
     for (const ir::Value& value : kernel.values) see_value(value.type);
@@ -102,17 +103,12 @@ class Chooser {
     widest_ = std::max(widest_, width);
   }
 
-  void walk(ir::GraphId graph) {
-    for (ir::OpId id : kernel_[graph].ops) {
-      const Op& op = kernel_[id];
-      if (op.code == OpCode::Dot) see_dot(op);
-      if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
-      if (op.code == OpCode::For) {
-        for (BlockId block : op.attrs.blocks) {
-          if (Role* role = role_of(block)) role->in_loop = true;
-        }
-      }
-      for (ir::GraphId region : op.regions) walk(region);
+  void see_op(const Op& op) {
+    if (op.code == OpCode::Dot) see_dot(op);
+    if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
+    if (op.code != OpCode::For) return;
+    for (BlockId block : op.attrs.blocks) {
+      if (Role* role = role_of(block)) role->in_loop = true;
     }
   }
 

@@ -4,11 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <bit>
-#include <functional>
 
 #include "analysis/index_width.h"
 #include "analysis/memory_effects.h"
 #include "backends/triton/lanes.h"
+#include "ir/walk.h"
 #include "plan/planner.h"
 
 namespace peri::triton {
@@ -170,18 +170,6 @@ Plan make_plan(const Kernel& kernel, const Config& config, const Target& target)
   return plan;
 }
 
-void for_each_op(const Kernel& kernel, ir::GraphId graph,
-                 const std::function<void(const Op&)>& visit) {
-  for (OpId id : kernel[graph].ops) {
-    visit(kernel[id]);
-    for (ir::GraphId region : kernel[id].regions) for_each_op(kernel, region, visit);
-  }
-}
-
-void for_each_op(const Kernel& kernel, const std::function<void(const Op&)>& visit) {
-  for (const ir::Root& root : kernel.roots) for_each_op(kernel, root.body, visit);
-}
-
 // --- chunks of reduced axes ---
 
 namespace {
@@ -243,7 +231,7 @@ class RollCheck {
   bool loads_what_it_stores(ir::GraphId id) const {
     std::vector<i64> stored = analysis::stored_below(kernel_, id);
     bool found = false;
-    for_each_op(kernel_, id, [&](const Op& op) {
+    ir::for_each_op(kernel_, id, [&](const Op& op) {
       bool reads = op.code == OpCode::Load;
       found = found || (reads && std::ranges::count(
                                      stored, analysis::storage_of(kernel_, op.attrs.tensor)) > 0);
@@ -283,7 +271,7 @@ std::vector<ReducedAxis> reduced_axes(const Kernel& kernel, const analysis::Axes
   bool taken = false;
   for (const ir::Root& root : kernel.roots) {
     taken = false;
-    for_each_op(kernel, root.body, [&](const Op& op) {
+    ir::for_each_op(kernel, root.body, [&](const Op& op) {
       if (ir::info(op.code).rule != ir::Rule::Reduce) return;
       AxisId axis = axes.of(op.operands[0], op.attrs.dims[0]);
       if (!axis || axes[axis].block) return;

@@ -6,7 +6,6 @@
 // tile.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -85,11 +84,6 @@ std::mutex& planning_mutex();
 Plan make_plan(const ir::Kernel& kernel, const space::Config& config, const Target& target);
 
 std::string print(const Plan& plan);
-
-// Calls `visit` for every op of a graph and of the regions in it, or of a kernel, in program order.
-void for_each_op(const ir::Kernel& kernel, ir::GraphId graph,
-                 const std::function<void(const ir::Op&)>& visit);
-void for_each_op(const ir::Kernel& kernel, const std::function<void(const ir::Op&)>& visit);
 
 // The first power of two that is not below `value` (1 for less).
 i64 power_of_two(i64 value);

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "backends/triton/plan.h"
+#include "ir/walk.h"
 #include "space/space.h"
 
 namespace peri::triton {
@@ -63,7 +64,7 @@ void restrict_blocks(const Kernel& kernel, std::vector<Knob>& knobs) {
     i64& low = least[block];
     low = std::max(low, (lanes * size + whole - 1) / std::max<i64>(whole, 1));
   };
-  for_each_op(kernel, [&](const Op& op) {
+  ir::for_each_op(kernel, [&](const Op& op) {
     if (op.code != OpCode::Dot) return;
     const TileType& a = kernel[op.operands[0]].type;
     const TileType& b = kernel[op.operands[1]].type;
@@ -100,7 +101,7 @@ std::vector<bool> grids_of(const Kernel& kernel) {
   std::vector<bool> grids;
   for (const ir::Root& root : kernel.roots) {
     grids.push_back(true);
-    for_each_op(kernel, root.body, [&](const Op& op) {
+    ir::for_each_op(kernel, root.body, [&](const Op& op) {
       if (op.code == OpCode::For) grids.push_back(false);
     });
   }
@@ -109,7 +110,7 @@ std::vector<bool> grids_of(const Kernel& kernel) {
 
 bool reads_what_it_writes(const Kernel& kernel) {
   std::set<i64> read, written;
-  for_each_op(kernel, [&](const Op& op) {
+  ir::for_each_op(kernel, [&](const Op& op) {
     if (op.code == OpCode::Load) read.insert(kernel[op.attrs.tensor].base);
     if (op.code == OpCode::Store) written.insert(kernel[op.attrs.tensor].base);
   });
@@ -141,7 +142,7 @@ void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
 class Resources {
  public:
   Resources(const Kernel& kernel, const Target& target) : kernel_(kernel), target_(target) {
-    for (const ir::Root& root : kernel.roots) collect(root.body);
+    ir::for_each_op(kernel, [&](const Op& op) { collect(op); });
   }
 
   std::optional<std::string> why_not(const Config& config) const {
@@ -184,14 +185,10 @@ class Resources {
  private:
   using Known = std::vector<std::optional<SymValue>>;
 
-  void collect(ir::GraphId graph) {
-    for (ir::OpId id : kernel_[graph].ops) {
-      const Op& op = kernel_[id];
-      if (op.code == OpCode::For) loops_.push_back(&op);
-      for (ir::ValueId result : op.results) shapes_.push_back(&kernel_[result].type);
-      if (op.code == OpCode::Dot) dots_.push_back(&op);
-      for (ir::GraphId region : op.regions) collect(region);
-    }
+  void collect(const Op& op) {
+    if (op.code == OpCode::For) loops_.push_back(&op);
+    for (ir::ValueId result : op.results) shapes_.push_back(&kernel_[result].type);
+    if (op.code == OpCode::Dot) dots_.push_back(&op);
   }
 
   std::optional<i64> evaluate(Sym sym, const Known& known) const {
@@ -339,7 +336,7 @@ class Resources {
 
   i64 loaded(const Known& known, const Config& config) const {
     i64 bytes = 0;
-    for_each_op(kernel_, [&](const Op& op) {
+    ir::for_each_op(kernel_, [&](const Op& op) {
       if (op.code != OpCode::Load) return;
       const TileType& type = kernel_[op.results[0]].type;
       bytes += elements(type, known, chunk_of(config)) * size_of(type.dtype);
@@ -370,7 +367,7 @@ class Resources {
   // threads through shared memory.
   i64 turned(const Known& known, const Config& config) const {
     i64 most = 0;
-    for_each_op(kernel_, [&](const Op& op) {
+    ir::for_each_op(kernel_, [&](const Op& op) {
       if (op.code != OpCode::Load && op.code != OpCode::Store) return;
       const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
       auto is_unit = [&](Sym stride) { return kernel_.syms->hint(stride) == SymValue::of(i64{1}); };
@@ -412,7 +409,7 @@ class Resources {
     i64 next = 0;
     for (const ir::Root& root : kernel_.roots) {
       ++next;
-      for_each_op(kernel_, root.body, [&](const Op& op) {
+      ir::for_each_op(kernel_, root.body, [&](const Op& op) {
         if (op.code != OpCode::For) return;
         i64 turns = 1;
         for (BlockId id : op.attrs.blocks) {
@@ -462,7 +459,7 @@ class Resources {
     auto known = space::config_values(kernel_, config);
     std::size_t next = 0;
     std::optional<std::string> refused;
-    for_each_op(kernel_, [&](const Op& op) {
+    ir::for_each_op(kernel_, [&](const Op& op) {
       if (op.code != OpCode::Load && op.code != OpCode::Store) return;
       std::size_t at = next++;
       if (at >= indexing.size() || indexing[at] == "pointer") return;
@@ -496,7 +493,7 @@ void restrict_accesses(const Kernel& kernel, const Target& target, std::vector<K
   }
   std::lock_guard lock(planning_mutex());
   Plan plan = make_plan(kernel, config, target);
-  for_each_op(kernel, [&](const Op& op) {
+  ir::for_each_op(kernel, [&](const Op& op) {
     if (op.code != OpCode::Load && op.code != OpCode::Store) return;
     std::string reason;
     (void)tensor_map(plan, op, reason);

@@ -159,10 +159,9 @@ inline void fill_memory(Driver& d) {
   };
   d.memory_free = [](Address at) {
     const auto block = it().blocks.find(at);
-    if (block != it().blocks.end()) {
-      it().allocated -= block->second.bytes;
-      it().blocks.erase(block);
-    }
+    if (block == it().blocks.end()) return kInvalidValue;  // or of an earlier fake
+    it().allocated -= block->second.bytes;
+    it().blocks.erase(block);
     return it().count("cuMemFree");
   };
   d.host_alloc = [](void** at, std::size_t bytes) {
