@@ -26,6 +26,16 @@ enum Mail : u32 { kIdle, kPosted, kTaken, kStop };
 
 constexpr auto kSpinTime = std::chrono::microseconds(50);
 
+// Room for machines with more CPUs than a cpu_set_t holds.
+struct CpuSet {
+  cpu_set_t sets[16];
+
+  CpuSet() { CPU_ZERO_S(sizeof(sets), sets); }
+  bool operator==(const CpuSet& other) const { return CPU_EQUAL_S(sizeof(sets), sets, other.sets); }
+  i64 count() const { return CPU_COUNT_S(sizeof(sets), sets); }
+  void remove(int cpu) { CPU_CLR_S(static_cast<std::size_t>(cpu), sizeof(sets), sets); }
+};
+
 // True in a thread that works for a pool: its runs stay inline.
 thread_local bool inside_run = false;
 
@@ -77,7 +87,26 @@ struct alignas(64) ThreadPool::Worker {
   std::atomic<bool> sleeps = false;      // the worker may be in futex_wait on `mail`
   std::atomic<bool> is_awaited = false;  // the caller may be in futex_wait on `mail`
   std::thread thread;
+  // For who wakes it:
+  int kept_off = -1;      // the CPU that it may not run on
+  CpuSet allowed, given;  // the CPUs that it had before that, and has since
+
+  void keep_off(int cpu);
 };
+
+// Systems like to wake a thread where its waker runs, and leave it there for milliseconds beside
+// idle CPUs. Who wakes it is about to work, so it would begin only when nothing is left to do.
+void ThreadPool::Worker::keep_off(int cpu) {
+  if (cpu == kept_off) return;
+  kept_off = cpu;
+  CpuSet now;
+  if (pthread_getaffinity_np(thread.native_handle(), sizeof(now.sets), now.sets) != 0) return;
+  if (now != given) allowed = now;  // somebody else changed it
+  given = allowed;
+  if (cpu >= 0) given.remove(cpu);
+  if (given.count() == 0) given = allowed;
+  pthread_setaffinity_np(thread.native_handle(), sizeof(given.sets), given.sets);
+}
 
 ThreadPool::ThreadPool(i64 threads) : threads_(1) { set_threads(threads); }
 
@@ -96,12 +125,10 @@ ThreadPool& ThreadPool::global() {
 }
 
 i64 ThreadPool::available_cpus() {
-  // Room for machines with more CPUs than a cpu_set_t holds.
-  constexpr int kSets = 16;
-  cpu_set_t sets[kSets];
-  CPU_ZERO_S(sizeof(sets), sets);
-  i64 cpus = sched_getaffinity(0, sizeof(sets), sets) == 0 ? CPU_COUNT_S(sizeof(sets), sets)
-                                                           : sysconf(_SC_NPROCESSORS_ONLN);
+  CpuSet allowed;
+  i64 cpus = sched_getaffinity(0, sizeof(allowed.sets), allowed.sets) == 0
+                 ? allowed.count()
+                 : sysconf(_SC_NPROCESSORS_ONLN);
   return std::max<i64>(1, std::min(cpus, quota_cpus()));
 }
 
@@ -176,8 +203,10 @@ void ThreadPool::post() {
 void ThreadPool::wake_children(i64 thread) {
   for (i64 child : {2 * thread + 1, 2 * thread + 2}) {
     if (child >= job_.threads) return;
-    const Worker& worker = *workers_[child - 1];
-    if (worker.sleeps.load()) futex_wake(worker.mail);
+    Worker& worker = *workers_[child - 1];
+    if (!worker.sleeps.load()) continue;
+    if (job_.spin) worker.keep_off(sched_getcpu());
+    futex_wake(worker.mail);
   }
 }
 

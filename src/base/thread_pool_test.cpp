@@ -1,7 +1,10 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
 
+#include <chrono>
 #include <set>
 #include <thread>
 
@@ -146,6 +149,57 @@ TEST(ThreadPool, WorkersTakePart) {
     while (arrived < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
   });
   EXPECT_EQ(arrived, 2);
+}
+
+// Pins the calling thread to one of its CPUs, for the life of this object.
+class Pinned {
+ public:
+  explicit Pinned(int cpu) {
+    pthread_getaffinity_np(pthread_self(), sizeof(before_), &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+  }
+  ~Pinned() { pthread_setaffinity_np(pthread_self(), sizeof(before_), &before_); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+
+// Whether, sooner or later, the second thread of a run may not use `taken` but may use `other`.
+bool leaves(ThreadPool& pool, int taken, int other) {
+  std::atomic<bool> found = false;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!found && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    pool.run(2, 0, [&](i64, i64, i64 thread) {
+      cpu_set_t allowed;
+      pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed);
+      if (thread == 1 && !CPU_ISSET(taken, &allowed) && CPU_ISSET(other, &allowed)) found = true;
+      const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+      while (thread == 0 && std::chrono::steady_clock::now() < soon) std::this_thread::yield();
+    });
+  }
+  return found;
+}
+
+TEST(ThreadPool, WokenWorkersLeaveTheCallersCpu) {
+  cpu_set_t allowed;
+  if (pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed) != 0) GTEST_SKIP();
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
+  }
+  if (cpus.size() < 2 || ThreadPool::available_cpus() < 2) GTEST_SKIP() << "one CPU";
+  ThreadPool pool(2);
+  pool.run(2, 0, [](i64, i64, i64) {});  // the worker starts with all CPUs
+  for (int i : {0, 1, 0}) {
+    const Pinned caller(cpus[i]);
+    EXPECT_TRUE(leaves(pool, cpus[i], cpus[1 - i]));
+  }
 }
 
 TEST(ThreadPool, ManyMoreThreadsThanCpusIsNoCatastrophe) {
