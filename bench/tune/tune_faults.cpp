@@ -72,8 +72,9 @@ std::optional<Run> search(const Subject& subject, const std::vector<space::Confi
   SpoiltWorkload workload(subject, std::move(faults));
   auto bench = tune::isolated_bench(workload, ThreadPool::available_cpus(), clock, {});
   auto strategy = tune::finite_search(configs);
-  auto record =
-      tune::tune(*strategy, subject.compilation.default_config, *bench, {.clock = clock}, {});
+  tune::SessionOptions options;
+  options.clock = clock;
+  auto record = tune::tune(*strategy, subject.compilation.default_config, *bench, options, {});
   if (!record) {
     fmt::print("{}\n", record.error().message);
     return std::nullopt;

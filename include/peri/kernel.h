@@ -40,14 +40,15 @@ struct KernelOptions {
   std::string device = "cpu";  // that calls run on: "cpu", "cuda", "cuda:1" (the second one)
   std::string cpu = "host";    // level to make code for: "x86-64-v3", ...
   i64 threads = 0;             // most threads of a launch; 0: all
-  std::string config;     // JSON or `helion.Config(...)`; "": tuned, the decorator's or the default
-  std::string cache_dir;  // of tuned configs; "": the user's cache folder
+  // JSON or `helion.Config(...)`; "": the tuned one, the decorator's or the default.
+  std::string config{};
+  std::string cache_dir{};  // of tuned configs; "": the user's cache folder
   bool use_cache = true;
   // A call for which no config was tuned, given above or hard-coded with `config=` fails with
   // `not-tuned`. PERI_REQUIRE_TUNED=1 in the environment turns this on too.
   bool require_tuned = false;
   // Told of troubles with the cache, and once a kernel when it runs untuned.
-  std::function<void(const Error&)> warn;
+  std::function<void(const Error&)> warn{};
 };
 
 // Look-ups of tuned configs by this process: a miss is a kernel that was compiled with a config

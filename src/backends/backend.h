@@ -22,7 +22,7 @@
 namespace peri::backends {
 
 struct CompileOptions {
-  std::string keep;  // fill `Compiled::text`: one of the backend's stages
+  std::string keep;                        // fill `Compiled::text`: one of the backend's stages
   const diag::Sources* sources = nullptr;  // of origin comments; null: there are none
   CodeStore* store = nullptr;              // of machine code; null: nothing is kept
   // What code may rely on; where a device launch does, it says what a call has to check.
@@ -90,9 +90,9 @@ class Backend {
 // Which backend, for what.
 struct TargetRequest {
   std::string device = "cpu";
-  std::string target;     // of the device; "": of the one that is there
-  std::string cpu_level;  // "host", "x86-64-v3", ...
-  std::string python;     // interpreter for toolchains that need one
+  std::string target{};     // of the device; "": of the one that is there
+  std::string cpu_level{};  // "host", "x86-64-v3", ...
+  std::string python{};     // interpreter for toolchains that need one
 };
 
 // A device as users name it: DEVICE, DEVICE:1 (the second one), or DEVICE:TARGET for a target that

@@ -35,7 +35,7 @@ using Arguments = std::map<std::string, Argument>;
 // Values of the names in SPECs, and which of them were used.
 struct SizeNames {
   std::map<std::string, i64> values;
-  std::set<std::string> used;
+  std::set<std::string> used{};
 };
 
 Argument tensor_argument(runtime::Tensor tensor);

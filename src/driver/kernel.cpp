@@ -6,7 +6,9 @@
 #include <atomic>
 #include <bit>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <new>
 
 #include "base/bug.h"
 #include "base/hash.h"
@@ -247,7 +249,7 @@ struct Kernel::Impl {
   Expected<void> open(const std::string& name, const KernelOptions& options);
   void find_values();
 
-  Expected<CallKey> key_of(std::span<const Arg> args) const;
+  Expected<void> make_key(std::span<const Arg> args, CallKey& key) const;
   driver::Arguments arguments_of(std::span<const Arg> args) const;
   Expected<Specialisation*> find(std::span<const Arg> args);
   Expected<Specialisation*> find_or_compile(std::span<const Arg> args, const CallKey& key);
@@ -272,12 +274,26 @@ bool is_accepted(const Specialisation& specialisation, std::span<const Leaf> lea
   return specialisation.executable.load(std::memory_order_acquire)->accepts(leaves);
 }
 
-void bind_leaves(const Specialisation& specialisation, std::span<const Arg> args, Leaf* leaves) {
-  for (i64 position : specialisation.leaf_args) {
-    const Arg& arg = args[position];
-    *leaves++ = {arg.tensor, arg.tensor == nullptr ? scalar_of(arg) : SymValue()};
+// The arguments of a call as a specialisation's leaves.
+class Leaves {
+ public:
+  Leaves(const Specialisation& specialisation, std::span<const Arg> args)
+      : count_(specialisation.leaf_args.size()) {
+    Leaf* leaf = reinterpret_cast<Leaf*>(memory_);
+    for (i64 position : specialisation.leaf_args) {
+      const Arg& arg = args[position];
+      std::construct_at(leaf++, arg.tensor, arg.tensor == nullptr ? scalar_of(arg) : SymValue());
+    }
   }
-}
+  std::span<const Leaf> all() const {
+    return {std::launder(reinterpret_cast<const Leaf*>(memory_)), count_};
+  }
+
+ private:
+  static_assert(std::is_trivially_destructible_v<Leaf>);
+  std::size_t count_;
+  alignas(Leaf) std::byte memory_[kMaxLeaves * sizeof(Leaf)];  // mostly unused: not cleared
+};
 
 }  // namespace
 
@@ -319,16 +335,15 @@ void Kernel::Impl::find_values() {
   }
 }
 
-Expected<CallKey> Kernel::Impl::key_of(std::span<const Arg> args) const {
+Expected<void> Kernel::Impl::make_key(std::span<const Arg> args, CallKey& key) const {
   if (args.size() > decl->params.size()) {
     return fail("bad-argument", fmt::format("`{}` has {} parameters, {} arguments are given",
                                             decl->name, decl->params.size(), args.size()));
   }
-  CallKey key;
   for (std::size_t i = 0; i < args.size(); ++i) {
     add_argument(key, args[i], by_value[i], decl->static_shapes);
   }
-  if (key.fits && args.size() <= kMaxLeaves) return key;
+  if (key.fits && args.size() <= kMaxLeaves) return {};
   return fail("bad-argument", fmt::format("`{}` has too many arguments or dimensions", decl->name));
 }
 
@@ -387,12 +402,9 @@ Expected<Specialisation*> Kernel::Impl::find_or_compile(std::span<const Arg> arg
   std::string name = check::specialization_key(module->ast, *decl, specs);
   auto [begin, end] = specialisations.equal_range(name);
   Specialisation* found = nullptr;
-  std::array<Leaf, kMaxLeaves> leaves;
   for (auto it = begin; it != end && found == nullptr; ++it) {
-    bind_leaves(*it->second, args, leaves.data());
-    if (is_accepted(*it->second, {leaves.data(), it->second->leaf_args.size()})) {
-      found = it->second.get();
-    }
+    const Leaves leaves(*it->second, args);
+    if (is_accepted(*it->second, leaves.all())) found = it->second.get();
   }
   if (found == nullptr) {
     auto made = compile(std::move(specs), request.settings.require_tuned);
@@ -404,19 +416,18 @@ Expected<Specialisation*> Kernel::Impl::find_or_compile(std::span<const Arg> arg
 }
 
 Expected<Specialisation*> Kernel::Impl::find(std::span<const Arg> args) {
-  Expected<CallKey> key = key_of(args);
-  if (!key) return std::unexpected(key.error());
+  CallKey key;
+  if (auto made = make_key(args, key); !made) return std::unexpected(made.error());
   auto accept = [&](const Specialisation& specialisation) -> bool {
     if (decl->static_shapes) return true;  // the key says everything
-    std::array<Leaf, kMaxLeaves> leaves;
-    bind_leaves(specialisation, args, leaves.data());
-    return is_accepted(specialisation, {leaves.data(), specialisation.leaf_args.size()});
+    const Leaves leaves(specialisation, args);
+    return is_accepted(specialisation, leaves.all());
   };
   const Table* known = table.load(std::memory_order_acquire);
   if (known != nullptr) {
-    if (Specialisation* found = known->find(*key, accept)) return found;
+    if (Specialisation* found = known->find(key, accept)) return found;
   }
-  return find_or_compile(args, *key);
+  return find_or_compile(args, key);
 }
 
 Expected<std::shared_ptr<Kernel::Impl>> Kernel::Impl::make(driver::Request request,
@@ -452,9 +463,8 @@ Expected<Kernel> Kernel::from_text(const std::string& text, const std::string& n
 Expected<Result> Kernel::call(std::span<const Arg> args) const {
   auto specialisation = impl_->find(args);
   if (!specialisation) return std::unexpected(specialisation.error());
-  std::array<Leaf, kMaxLeaves> leaves;
-  bind_leaves(**specialisation, args, leaves.data());
-  const std::span<const Leaf> bound(leaves.data(), (*specialisation)->leaf_args.size());
+  const Leaves leaves(**specialisation, args);
+  const std::span<const Leaf> bound = leaves.all();
   const auto* executable = (*specialisation)->find(bound);
   if (executable == nullptr) {
     std::lock_guard lock(impl_->mutex);
@@ -504,10 +514,9 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
 Expected<std::string> Kernel::config(std::span<const Arg> args) const {
   auto specialisation = impl_->find(args);
   if (!specialisation) return std::unexpected(specialisation.error());
-  std::array<Leaf, kMaxLeaves> leaves;
-  bind_leaves(**specialisation, args, leaves.data());
+  const Leaves leaves(**specialisation, args);
   std::lock_guard lock(impl_->mutex);
-  return space::print_config((*specialisation)->config_of(leaves));
+  return space::print_config((*specialisation)->config_of(leaves.all()));
 }
 
 Expected<Tensor> to_device(const Tensor& tensor, const std::string& device) {

@@ -314,7 +314,7 @@ class ReferenceRun {
   std::span<const Leaf> leaves_;
   ReferenceOptions options_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::vector<ScalarValue> storage_;
+  runtime::ScalarStorage storage_;
   runtime::Scalars scalars_;
   std::deque<interp::Buffer> buffers_;
   std::map<std::pair<const std::byte*, Dtype>, interp::Buffer*> shared_;

@@ -52,6 +52,7 @@ struct TensorMapRequest {
   i64 swizzle = 0;
 };
 inline constexpr i64 kTensorMapBytes = 128, kTensorMapAlignment = 64;
+inline constexpr std::size_t kMostMapRank = 5;
 
 struct DeviceTimeRequest {
   i64 samples = 1;

@@ -1,8 +1,11 @@
 // The device interface and launches, on a fake driver.
 #include "runtime/device.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <thread>
 
 #include "lower/testing.h"
 #include "runtime/cuda/device.h"
@@ -215,13 +218,15 @@ TEST_F(DeviceTest, TimesCallsThatCannotBeRecorded) {
 
 // --- executables ---
 
+constexpr const char* kFill = "torch.full(x.size(), 7.0, dtype=x.dtype, device=x.device)";
+constexpr const char* kNoFill = "torch.empty_like(x)";
 constexpr const char* kScale = R"(import torch
 import helion
 import helion.language as hl
 
 @helion.kernel(static_shapes=False)
 def scale(x: torch.Tensor, factor: float) -> torch.Tensor:
-    out = torch.full(x.size(), 7.0, dtype=x.dtype, device=x.device)
+    out = {}
     for tile in hl.tile(x.size(0)):
         out[tile] = x[tile] * factor
     return out
@@ -229,14 +234,18 @@ def scale(x: torch.Tensor, factor: float) -> torch.Tensor:
 
 class LaunchTest : public DeviceTest {
  protected:
-  LaunchTest() {
-    auto made = lower::lower_text(kScale, "", {{"x", "f32[64]"}, {"factor", "2.0"}});
+  LaunchTest() { lower(kFill); }
+
+  void lower(const char* out) {
+    auto made =
+        lower::lower_text(fmt::format(kScale, out), "", {{"x", "f32[64]"}, {"factor", "2.0"}});
     EXPECT_TRUE(made.lowered) << made.errors;
     lowered_ = std::make_shared<lower::Lowered>(std::move(*made.lowered));
     for (std::size_t t = 0; t < kernel().tensors.size(); ++t) {
       if (kernel().tensors[t].name == "x") x_ = static_cast<i64>(t);
       if (kernel().tensors[t].name == "out") out_ = static_cast<i64>(t);
     }
+    artifact_ = {};
     artifact_.images.push_back({"cubin", "sm_90", "image"});
     backends::Launch launch;
     launch.function = "scale";
@@ -253,6 +262,12 @@ class LaunchTest : public DeviceTest {
     param.tensor = tensor;
     param.alignment = alignment;
     return param;
+  }
+  static LaunchParam map_of(i64 tensor) {
+    LaunchParam map = pointer(tensor, 16);
+    map.kind = LaunchParam::Kind::Map;
+    map.map = {.dims = {0}, .box = {32}, .swizzle = 2};
+    return map;
   }
   static LaunchParam value(LaunchParam::Kind kind, i64 bytes, Sym sym) {
     LaunchParam param;
@@ -342,12 +357,7 @@ TEST_F(LaunchTest, AnEmptyGridIsNotLaunched) {
 }
 
 TEST_F(LaunchTest, DescribesTensorsToTheCopyEngine) {
-  LaunchParam map;
-  map.kind = LaunchParam::Kind::Map;
-  map.tensor = x_;
-  map.alignment = 16;
-  map.map = {.dims = {0}, .box = {32}, .swizzle = 2};
-  launch().params[0] = map;
+  launch().params[0] = map_of(x_);
   Tensor x = on_device(arange(Dtype::F32, 64));
   ASSERT_TRUE(call(x));
   ASSERT_EQ(fake_.maps.size(), 1u);
@@ -414,16 +424,118 @@ TEST_F(LaunchTest, TensorsOfTheHostAreRefused) {
   EXPECT_EQ(result.error().code, "wrong-device");
 }
 
+// What the driver is asked for by `more`.
+using Asked = std::map<std::string, i64>;
+Asked asked_by(FakeDriver& fake, FunctionRef<void()> more) {
+  Asked before = fake.calls, asked;
+  more();
+  for (const auto& [symbol, count] : fake.calls) {
+    if (count != before[symbol]) asked[symbol] = count - before[symbol];
+  }
+  return asked;
+}
+
 TEST_F(LaunchTest, AFurtherCallAsksTheDriverForNothingButTheLaunch) {
+  lower(kNoFill);
   Tensor x = on_device(arange(Dtype::F32, 64));
   ASSERT_TRUE(call(x));
-  auto before = fake_.calls;
+  EXPECT_EQ(asked_by(fake_, [&] { ASSERT_TRUE(call(x)); }), (Asked{{"cuLaunchKernelEx", 1}}));
+}
+
+TEST_F(LaunchTest, AFurtherCallWithAFillAsksForThatToo) {
+  Tensor x = on_device(arange(Dtype::F32, 64));
   ASSERT_TRUE(call(x));
-  for (const auto& [symbol, count] : fake_.calls) {
-    i64 more = count - before[symbol];
-    bool queues = symbol == "cuLaunchKernelEx" || symbol == "cuMemsetD32Async";  // the fill
-    EXPECT_EQ(more, queues ? 1 : 0) << symbol;
-  }
+  Asked asked = asked_by(fake_, [&] { ASSERT_TRUE(call(x)); });
+  EXPECT_EQ(asked["cuMemsetD32Async"], 1);
+  EXPECT_EQ(asked["cuLaunchKernelEx"], 1);
+  EXPECT_EQ(asked["cuMemAlloc"], 0);
+}
+
+TEST_F(LaunchTest, DescribesATensorToTheCopyEngineOnce) {
+  lower(kNoFill);
+  launch().params[0] = map_of(x_);
+  Tensor x = on_device(arange(Dtype::F32, 64)), y = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(asked_by(fake_, [&] { ASSERT_TRUE(call(x)); }), (Asked{{"cuLaunchKernelEx", 1}}));
+  EXPECT_EQ(params()[0], 1u);  // the descriptor that was made first
+  ASSERT_TRUE(call(y));
+  EXPECT_EQ(params()[0], 2u);
+  EXPECT_EQ(fake_.maps.at(1).address, y.data());
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(params()[0], 1u);
+}
+
+TEST_F(LaunchTest, ADescriptorIsOfTheSizesOfTheCall) {
+  launch().params[0] = map_of(x_);
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  x.sizes = {32};
+  ASSERT_TRUE(call(x));
+  ASSERT_EQ(fake_.maps.size(), 2u);
+  EXPECT_THAT(fake_.maps[1].sizes, ElementsAre(32));
+  EXPECT_EQ(params()[0], 2u);
+}
+
+TEST_F(LaunchTest, ADescriptorThatTheDriverRefusesIsAskedForAgain) {
+  launch().params[0] = map_of(x_);
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  fake_.fails["cuTensorMapEncodeTiled"] = cuda::kInvalidValue;
+  EXPECT_FALSE(call(x));
+  fake_.fails.clear();
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(params()[0], fake_.maps.size());
+}
+
+TEST_F(LaunchTest, TwoKernelsInTurnsKeepTheirParameters) {
+  lower(kNoFill);
+  Sym size = kernel().tensors[x_].sizes[0];
+  launch().params.push_back(value(LaunchParam::Kind::Integer, 8, integer(7)));
+  launch().params.push_back(value(LaunchParam::Kind::Integer, 8, size));
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  auto first = executable_;
+  executable_ = nullptr;
+  launch().params[2] = value(LaunchParam::Kind::Integer, 8, integer(9));
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(params()[2], 9u);
+  Leaf leaves[] = {{&x, {}}, {nullptr, SymValue::of(2.5)}};
+  ASSERT_TRUE(first->call(leaves));
+  EXPECT_EQ(params()[2], 7u);
+  EXPECT_EQ(params()[3], 64u);
+  EXPECT_EQ(params()[0], reinterpret_cast<u64>(x.data()));
+}
+
+TEST_F(LaunchTest, AThreadWithoutTheContextLaunchesToo) {
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  std::thread([&] {
+    ASSERT_TRUE(call(x));
+    Tensor y = x;
+    Asked asked = asked_by(fake_, [&] { ASSERT_TRUE(call(y)); });
+    EXPECT_EQ(asked["cuLaunchKernelEx"], 1);  // it has the context from then on
+  }).join();
+  EXPECT_EQ(fake_.launches.size(), 3u);
+}
+
+TEST_F(LaunchTest, AnotherContextStaysTheThreads) {
+  fake_.devices = 2;
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  auto other = cuda::open(driver_, 1);
+  ASSERT_TRUE(other);
+  auto* second = cuda::fake::handle<cuda::Context>(&fake_.contexts[1]);
+  ASSERT_EQ(FakeDriver::current_context(), second);
+  ASSERT_TRUE(call(x));
+  EXPECT_EQ(fake_.launches.size(), 1u);
+  EXPECT_EQ(FakeDriver::current_context(), second);
+}
+
+TEST_F(LaunchTest, ALaunchThatFailsInItsOwnContextIsNotRepeated) {
+  lower(kNoFill);
+  Tensor x = on_device(arange(Dtype::F32, 64));
+  ASSERT_TRUE(call(x));
+  fake_.fails["cuLaunchKernelEx"] = cuda::kLaunchOutOfResources;
+  Asked asked = asked_by(fake_, [&] { EXPECT_EQ(call(x).error().code, "launch-failed"); });
+  EXPECT_EQ(asked["cuLaunchKernelEx"], 1);
 }
 
 }  // namespace

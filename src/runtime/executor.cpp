@@ -232,8 +232,8 @@ void Executable::plan_result(const check::ReturnValue& value) {
 }
 
 bool Executable::accepts(std::span<const Leaf> leaves) const {
-  std::vector<ScalarValue> storage;
-  return plan_.guards_hold(plan_.scalars().evaluate(leaves, storage));
+  thread_local ScalarStorage storage;
+  return plan_.guards_hold(leaves, storage);
 }
 
 Expected<Result> Executable::call(std::span<const Leaf> leaves, i64 max_threads) const {
@@ -335,7 +335,7 @@ Expected<void> Executable::launch_on_device(i64 index, CallFrame& frame) const {
 
 // With the frame of another executable of the same program.
 Expected<void> Executable::launch_generally(i64 index, CallFrame& frame) const {
-  std::vector<ScalarValue> storage;
+  ScalarStorage storage;
   Scalars scalars = plan_.scalars().evaluate(frame.leaves, storage);
   auto fits = launches_[index].fits(scalars, frame.data);
   if (!fits) return std::unexpected(fits.error());

@@ -30,7 +30,7 @@ struct CallFrame {
   std::vector<std::byte*> data;   // by slot: first element
   std::vector<Storage> storages;  // by slot: of allocations
   std::vector<backends::Argument> arguments;
-  std::vector<ScalarValue> scalar_storage;
+  ScalarStorage scalar_storage;
   i64 max_threads = 0;
   LaunchBuffers launch;  // of launches on a device
 };

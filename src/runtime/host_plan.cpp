@@ -9,7 +9,6 @@ namespace peri::runtime {
 
 HostPlan::HostPlan(const lower::HostProgram& program, std::vector<ScalarValue> known)
     : scalars_(*program.syms, std::move(known)), views_(program.slots.size()) {
-  for (i64 s = 0; s < static_cast<i64>(program.slots.size()); ++s) plan_slot(program, s);
   for (const check::Guard& guard : program.guards) {
     GuardPlan plan{scalars_.add(guard.left), scalars_.add(guard.right)};
     if (!scalars_.is_constant(plan.left) || !scalars_.is_constant(plan.right)) {
@@ -18,6 +17,8 @@ HostPlan::HostPlan(const lower::HostProgram& program, std::vector<ScalarValue> k
       never_ = never_ || scalars_.constant(plan.left) != scalars_.constant(plan.right);
     }
   }
+  guard_steps_ = scalars_.step_count();
+  for (i64 s = 0; s < static_cast<i64>(program.slots.size()); ++s) plan_slot(program, s);
   for (const lower::HostOp& op : program.ops) {
     Sym sym = op.kind == lower::HostOp::Kind::Check ? op.condition : op.fill;
     op_scalars_.push_back(sym ? scalars_.add(sym) : ScalarId());
@@ -62,8 +63,9 @@ void HostPlan::plan_slot(const lower::HostProgram& program, i64 index) {
   slots_.push_back(std::move(plan));
 }
 
-bool HostPlan::guards_hold(Scalars values) const {
-  if (never_) return false;
+bool HostPlan::guards_hold(std::span<const Leaf> leaves, ScalarStorage& storage) const {
+  if (never_ || guards_.empty()) return !never_;
+  Scalars values = scalars_.evaluate(leaves, storage, guard_steps_);
   for (const GuardPlan& guard : guards_) {
     const ScalarValue& left = values[guard.left.index];
     const ScalarValue& right = values[guard.right.index];

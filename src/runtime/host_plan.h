@@ -43,7 +43,8 @@ class HostPlan {
   ScalarId scalar(Sym sym) { return scalars_.add(sym); }
   ScalarId find(Sym sym) const { return scalars_.find(sym); }  // added before
 
-  bool guards_hold(Scalars values) const;
+  // Whether what the specialisation relies on is true of these arguments.
+  bool guards_hold(std::span<const Leaf> leaves, ScalarStorage& storage) const;
 
  private:
   Extent plan_extent(const std::vector<Sym>& syms);
@@ -57,6 +58,7 @@ class HostPlan {
   };
   std::vector<GuardPlan> guards_;  // those that a call can break
   bool never_ = false;             // a guard that no call fulfils
+  i64 guard_steps_ = 0;            // of `scalars_`: those that guards need
   std::vector<ScalarId> op_scalars_;
 };
 

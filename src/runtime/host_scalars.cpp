@@ -1,5 +1,8 @@
 #include "runtime/host_scalars.h"
 
+#include <algorithm>
+#include <atomic>
+
 #include "base/bug.h"
 #include "types/sym_ops.h"
 
@@ -7,21 +10,30 @@ namespace peri::runtime {
 
 namespace {
 
-// What a call says about a symbol.
-ScalarValue argument_value(const Symbol& symbol, std::span<const Leaf> leaves) {
-  if (symbol.leaf < 0 || symbol.leaf >= static_cast<i64>(leaves.size())) return std::nullopt;
-  const Leaf& leaf = leaves[symbol.leaf];
-  if (symbol.origin == SymbolOrigin::ArgValue) return convert_value(leaf.scalar, symbol.type);
-  if (leaf.tensor == nullptr || symbol.dim >= leaf.tensor->rank()) return std::nullopt;
-  const auto& extents =
-      symbol.origin == SymbolOrigin::ArgSize ? leaf.tensor->sizes : leaf.tensor->strides;
-  return SymValue::of(extents[symbol.dim]);
+SymValue converted(const SymValue& value, SymType type) {
+  return value.type == type ? value : convert_value(value, type);
+}
+
+u64 next_id() {
+  static std::atomic<u64> last = 0;
+  return ++last;
 }
 
 }  // namespace
 
 ScalarProgram::ScalarProgram(const SymTable& syms, std::vector<ScalarValue> known)
-    : syms_(syms), known_(std::move(known)) {}
+    : syms_(syms), id_(next_id()), known_(std::move(known)) {}
+
+// What a call says about a symbol.
+ScalarValue ScalarProgram::argument_value(const Step& step, std::span<const Leaf> leaves) {
+  if (step.leaf < 0 || step.leaf >= static_cast<i64>(leaves.size())) return std::nullopt;
+  const Leaf& leaf = leaves[step.leaf];
+  if (step.origin == SymbolOrigin::ArgValue) return converted(leaf.scalar, step.operand_type);
+  if (leaf.tensor == nullptr || step.dim >= leaf.tensor->rank()) return std::nullopt;
+  const auto& extents =
+      step.origin == SymbolOrigin::ArgSize ? leaf.tensor->sizes : leaf.tensor->strides;
+  return SymValue::of(extents[step.dim]);
+}
 
 ScalarId ScalarProgram::append(ScalarValue value, bool varies) {
   initial_.push_back(value);
@@ -34,8 +46,12 @@ ScalarId ScalarProgram::add_symbol(Sym sym) {
   if (index < static_cast<i64>(known_.size()) && known_[index]) return append(known_[index], false);
   ScalarId id = append({}, true);
   Step step{.kind = SymKind::Symbol, .result = id, .operands = {}};
-  step.symbol = syms_.symbol(sym->symbol);
-  steps_.push_back(std::move(step));
+  const Symbol& symbol = syms_.symbol(sym->symbol);
+  step.operand_type = symbol.type;
+  step.origin = symbol.origin;
+  step.leaf = symbol.leaf;
+  step.dim = symbol.dim;
+  steps_.push_back(step);
   return id;
 }
 
@@ -60,7 +76,7 @@ ScalarId ScalarProgram::add(Sym sym) {
     step.operand_type = signature_of(step.kind, types[0], types[1], types[2]).operand;
     id = append(varies ? ScalarValue() : run(step, {}, initial_), varies);
     step.result = id;
-    if (varies) steps_.push_back(std::move(step));
+    if (varies) steps_.push_back(step);
   }
   numbers_.emplace(sym.node(), id);
   return id;
@@ -72,8 +88,8 @@ ScalarValue ScalarProgram::constant(ScalarId id) const {
 }
 
 ScalarValue ScalarProgram::run(const Step& step, std::span<const Leaf> leaves,
-                               std::span<const ScalarValue> values) const {
-  if (step.kind == SymKind::Symbol) return argument_value(step.symbol, leaves);
+                               std::span<const ScalarValue> values) {
+  if (step.kind == SymKind::Symbol) return argument_value(step, leaves);
   if (step.kind == SymKind::Select) {  // the branch not taken may be undefined
     const ScalarValue& condition = values[step.operands[0].index];
     if (!condition) return std::nullopt;
@@ -84,17 +100,24 @@ ScalarValue ScalarProgram::run(const Step& step, std::span<const Leaf> leaves,
   for (i64 i = 0; i < step.operand_count; ++i) {
     const ScalarValue& value = values[step.operands[i].index];
     if (!value) return std::nullopt;
-    operands[i] = convert_value(*value, step.operand_type);
+    operands[i] = converted(*value, step.operand_type);
   }
   return apply(step.kind, operands[0], operands[1], operands[2]);
 }
 
 std::span<const ScalarValue> ScalarProgram::evaluate(std::span<const Leaf> leaves,
-                                                     std::vector<ScalarValue>& storage) const {
+                                                     ScalarStorage& storage, i64 steps) const {
   if (steps_.empty()) return initial_;
-  storage = initial_;
-  for (const Step& step : steps_) storage[step.result.index] = run(step, leaves, storage);
-  return storage;
+  if (storage.program_ != id_ || storage.values_.size() != initial_.size()) {
+    storage.values_ = initial_;
+    storage.program_ = id_;
+  }
+  std::vector<ScalarValue>& values = storage.values_;
+  steps = std::min(steps, step_count());
+  for (const Step& step : std::span(steps_).first(static_cast<std::size_t>(steps))) {
+    values[step.result.index] = run(step, leaves, values);
+  }
+  return values;
 }
 
 }  // namespace peri::runtime

@@ -26,6 +26,13 @@ using ScalarValue = std::optional<SymValue>;  // none: division by zero and the 
 struct ScalarTag;
 using ScalarId = Id<ScalarTag>;
 
+// Values of a call; reused between the calls of a thread, whatever program they are of.
+class ScalarStorage {
+  friend class ScalarProgram;
+  u64 program_ = 0;  // whose constants stand in `values_`
+  std::vector<ScalarValue> values_;
+};
+
 class ScalarProgram {
  public:
   // `known`: values of config symbols, by symbol; none for the symbols that a call binds.
@@ -37,9 +44,13 @@ class ScalarProgram {
   ScalarValue constant(ScalarId id) const;
   bool is_constant(ScalarId id) const { return !varies_[id.index]; }
 
-  // All values for the arguments of one call. `storage` is scratch that the result may point into.
-  std::span<const ScalarValue> evaluate(std::span<const Leaf> leaves,
-                                        std::vector<ScalarValue>& storage) const;
+  // Operations so far: those of the scalars that were added.
+  i64 step_count() const { return static_cast<i64>(steps_.size()); }
+
+  // All values for the arguments of one call, or those that the first `steps` operations give.
+  // `storage` is scratch that the result may point into. The program must be complete.
+  std::span<const ScalarValue> evaluate(std::span<const Leaf> leaves, ScalarStorage& storage,
+                                        i64 steps = INT64_MAX) const;
 
  private:
   struct Step {
@@ -48,15 +59,19 @@ class ScalarProgram {
     ScalarId operands[3];
     SymType operand_type = SymType::Int;
     i64 operand_count = 0;
-    Symbol symbol;  // Symbol
+    // Symbol: what a call says about it.
+    SymbolOrigin origin = SymbolOrigin::ArgSize;
+    i64 leaf = -1, dim = 0;
   };
 
   ScalarId add_symbol(Sym sym);
   ScalarId append(ScalarValue value, bool varies);
-  ScalarValue run(const Step& step, std::span<const Leaf> leaves,
-                  std::span<const ScalarValue> values) const;
+  static ScalarValue argument_value(const Step& step, std::span<const Leaf> leaves);
+  static ScalarValue run(const Step& step, std::span<const Leaf> leaves,
+                         std::span<const ScalarValue> values);
 
   const SymTable& syms_;
+  u64 id_;  // of no other program
   std::vector<ScalarValue> known_;
   std::vector<ScalarValue> initial_;
   std::vector<bool> varies_;

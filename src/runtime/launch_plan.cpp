@@ -1,7 +1,11 @@
 #include "runtime/launch_plan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+
+#include "base/bug.h"
+#include "base/hash.h"
 
 namespace peri::runtime {
 
@@ -12,23 +16,57 @@ namespace {
 
 i64 round_up(i64 value, i64 multiple) { return (value + multiple - 1) / multiple * multiple; }
 
+u64 next_id() {
+  static std::atomic<u64> last = 0;
+  return ++last;
+}
+
 }  // namespace
+
+// --- tensor maps ---
+
+std::size_t TensorMapCache::index_of(const Key& key) {
+  u64 hash = hash_combine(key.plan, reinterpret_cast<std::uintptr_t>(key.address));
+  return hash_combine(hash, static_cast<u64>(key.param)) % kEntries;
+}
+
+TensorMapCache::Place TensorMapCache::find(const Key& key) {
+  if (entries_.empty()) entries_.resize(kEntries);
+  Entry& entry = entries_[index_of(key)];
+  bool is_known = entry.key == key;
+  if (!is_known) entry.key = key;
+  return {is_known, entry.map.bytes};
+}
+
+void TensorMapCache::forget(const Key& key) { entries_[index_of(key)].key = {}; }
+
+// --- plans ---
 
 LaunchPlan::LaunchPlan(const backends::Launch& launch, i64 index, const ir::Kernel& kernel,
                        HostPlan& plan)
-    : index_(index),
+    : id_(next_id()),
+      index_(index),
       programs_per_multiprocessor_(launch.programs_per_multiprocessor),
       scratch_bytes_(round_up(launch.scratch_bytes, std::max<i64>(launch.scratch_alignment, 1))) {
   for (const LaunchParam& param : launch.params) params_.push_back(param_of(param, kernel, plan));
   for (const backends::Launch::Limit& limit : launch.limits) {
-    limits_.push_back({plan.scalar(limit.value), limit.most});
+    ScalarId value = plan.scalar(limit.value);
+    ScalarValue known =
+        plan.scalars().is_constant(value) ? plan.scalars().constant(value) : ScalarValue();
+    if (!known || known->integer > limit.most) limits_.push_back({value, limit.most});
   }
   for (std::size_t d = 0; d < 3; ++d) grid_[d] = plan.scalar(launch.grid[d]);
+  constants_.resize(static_cast<std::size_t>(round_up(buffer_bytes_, kTensorMapAlignment)) /
+                    sizeof(LaunchBuffers::Line));
+  for (i64 p = 0; p < static_cast<i64>(params_.size()); ++p) {
+    if (!write_constant(params_[p], plan.scalars())) varying_.push_back(p);
+  }
 }
 
 LaunchPlan::Param LaunchPlan::param_of(const LaunchParam& given, const ir::Kernel& kernel,
                                        HostPlan& plan) {
-  Param param{.kind = given.kind};
+  Param param;
+  param.kind = given.kind;
   bool is_map = given.kind == Kind::Map;
   param.offset = round_up(buffer_bytes_, is_map ? kTensorMapAlignment : 8);
   buffer_bytes_ = param.offset + (is_map ? kTensorMapBytes : 8);
@@ -44,6 +82,7 @@ LaunchPlan::Param LaunchPlan::param_of(const LaunchParam& given, const ir::Kerne
       param.strides.push_back(plan.scalar(tensor.strides[dim]));
     }
   }
+  BUG_IF(param.sizes.size() > kMostMapRank, "a tensor map of rank {}", param.sizes.size());
   param.box = given.map.box;
   param.swizzle = given.map.swizzle;
   return param;
@@ -76,81 +115,105 @@ Expected<std::array<i64, 3>> LaunchPlan::grid_of(const Device& device, Scalars s
   return grid;
 }
 
+// The value of a parameter of host scalars, in place at `at`: little-endian, the low bytes first.
+void LaunchPlan::write_scalar(const Param& param, const SymValue& value, std::byte* at) {
+  if (param.kind == Kind::Integer) {
+    std::memcpy(at, &value.integer, sizeof value.integer);
+  } else if (param.bytes == 4) {
+    auto real = static_cast<float>(value.as_real());
+    std::memcpy(at, &real, sizeof real);
+  } else {
+    double real = value.as_real();
+    std::memcpy(at, &real, sizeof real);
+  }
+}
+
+// False for parameters that depend on the call. (`constants_` holds zeros: no pointers.)
+bool LaunchPlan::write_constant(const Param& param, const ScalarProgram& scalars) {
+  if (param.kind == Kind::NoPointer) return true;
+  bool is_scalar = param.kind == Kind::Integer || param.kind == Kind::Real;
+  if (!is_scalar || !scalars.is_constant(param.value)) return false;
+  ScalarValue value = scalars.constant(param.value);
+  if (!value) return false;  // reported by the call
+  write_scalar(param, *value, constants_.data()->bytes + param.offset);
+  return true;
+}
+
+// Makes the buffers this plan's, if another's launch came between.
+void LaunchPlan::fill(LaunchBuffers& buffers) const {
+  if (buffers.plan == id_) return;
+  buffers.plan = 0;
+  if (buffers.values.size() < constants_.size()) buffers.values.resize(constants_.size());
+  std::ranges::copy(constants_, buffers.values.begin());
+  buffers.params.clear();
+  for (const Param& param : params_) {
+    buffers.params.push_back(buffers.values.data()->bytes + param.offset);
+  }
+  buffers.plan = id_;
+}
+
 Expected<void> LaunchPlan::run(Device& device, const DeviceCode& code, Scalars scalars,
                                std::span<std::byte* const> data, LaunchBuffers& buffers) const {
   auto grid = grid_of(device, scalars);
   if (!grid) return std::unexpected(grid.error());
   if (std::ranges::min(*grid) <= 0) return {};
-  auto lines = static_cast<std::size_t>(round_up(buffer_bytes_, kTensorMapAlignment)) /
-               sizeof(LaunchBuffers::Line);
-  if (buffers.values.size() < lines) buffers.values.resize(lines);
-  buffers.params.clear();
+  fill(buffers);
   std::byte* values = buffers.values.data()->bytes;
   Storage scratch;  // freed when it is queued: later work is queued behind
-  for (const Param& param : params_) {
+  for (i64 p : varying_) {
+    const Param& param = params_[p];
     std::byte* at = values + param.offset;
-    buffers.params.push_back(at);
-    if (param.kind == Kind::Scratch && scratch.data == nullptr) {
-      auto made = device.allocate(scratch_bytes_ * (*grid)[0] * (*grid)[1] * (*grid)[2]);
-      if (!made) return std::unexpected(made.error());
-      scratch = std::move(*made);
-    }
-    if (param.kind == Kind::Scratch) {
+    if (param.kind == Kind::Pointer) {
+      std::memcpy(at, &data[param.slot], sizeof(std::byte*));
+    } else if (param.kind == Kind::Map) {
+      if (auto done = write_map(p, device, scalars, data, buffers); !done) return done;
+    } else if (param.kind == Kind::Scratch) {
+      if (scratch.data == nullptr) {
+        auto made = device.allocate(scratch_bytes_ * (*grid)[0] * (*grid)[1] * (*grid)[2]);
+        if (!made) return std::unexpected(made.error());
+        scratch = std::move(*made);
+      }
       std::memcpy(at, &scratch.data, sizeof scratch.data);
-    } else if (auto done = write(param, device, scalars, data, buffers); !done) {
-      return done;
+    } else {
+      const ScalarValue& value = scalars[param.value.index];
+      if (!value) return std::unexpected(evaluate_integer(value).error());
+      write_scalar(param, *value, at);
     }
   }
   return device.launch(code, index_, *grid, buffers.params.data());
 }
 
-Expected<void> LaunchPlan::write(const Param& param, Device& device, Scalars scalars,
-                                 std::span<std::byte* const> data, LaunchBuffers& buffers) const {
-  std::byte* at = buffers.values.data()->bytes + param.offset;
-  if (param.kind == Kind::Map) return write_map(param, device, scalars, data, buffers);
-  if (param.kind == Kind::Pointer) {
-    std::memcpy(at, &data[param.slot], sizeof(std::byte*));
-    return {};
-  }
-  if (param.kind == Kind::NoPointer) {
-    std::memset(at, 0, sizeof(std::byte*));
-    return {};
-  }
-  const ScalarValue& value = scalars[param.value.index];
-  if (!value) return std::unexpected(evaluate_integer(value).error());
-  if (param.kind == Kind::Integer) {  // little-endian: the low bytes come first
-    std::memcpy(at, &value->integer, sizeof value->integer);
-  } else if (param.bytes == 4) {
-    auto real = static_cast<float>(value->as_real());
-    std::memcpy(at, &real, sizeof real);
-  } else {
-    double real = value->as_real();
-    std::memcpy(at, &real, sizeof real);
-  }
-  return {};
-}
-
-Expected<void> LaunchPlan::write_map(const Param& param, Device& device, Scalars scalars,
+Expected<void> LaunchPlan::write_map(i64 index, Device& device, Scalars scalars,
                                      std::span<std::byte* const> data,
                                      LaunchBuffers& buffers) const {
-  std::vector<i64>& extents = buffers.extents;
-  extents.clear();
+  const Param& param = params_[index];
+  auto rank = param.sizes.size();
+  TensorMapCache::Key key{
+      .plan = id_, .param = index, .address = data[param.slot], .rank = static_cast<i64>(rank)};
+  i64* extent = key.extents.data();
   for (const std::vector<ScalarId>* ids : {&param.sizes, &param.strides}) {
     for (ScalarId id : *ids) {
-      auto extent = evaluate_integer(scalars[id.index]);
-      if (!extent) return std::unexpected(extent.error());
-      extents.push_back(*extent);
+      const ScalarValue& value = scalars[id.index];
+      if (!value) return std::unexpected(evaluate_integer(value).error());
+      *extent++ = value->integer;
     }
   }
-  std::size_t rank = param.sizes.size();
-  std::span<const i64> all(extents);
-  TensorMapRequest request{.address = data[param.slot],
-                           .dtype = param.dtype,
-                           .sizes = all.first(rank),
-                           .strides = all.subspan(rank),
-                           .box = param.box,
-                           .swizzle = param.swizzle};
-  return device.encode(request, buffers.values.data()->bytes + param.offset);
+  TensorMapCache::Place place = buffers.maps.find(key);
+  if (!place.is_known) {
+    std::span<const i64> all(key.extents);
+    TensorMapRequest request{.address = data[param.slot],
+                             .dtype = param.dtype,
+                             .sizes = all.first(rank),
+                             .strides = all.subspan(rank, rank),
+                             .box = param.box,
+                             .swizzle = param.swizzle};
+    if (auto made = device.encode(request, place.map); !made) {
+      buffers.maps.forget(key);
+      return made;
+    }
+  }
+  std::memcpy(buffers.values.data()->bytes + param.offset, place.map, kTensorMapBytes);
+  return {};
 }
 
 }  // namespace peri::runtime

@@ -2,6 +2,7 @@
 // parameter lies, and the values of those that are constant.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -12,14 +13,51 @@
 
 namespace peri::runtime {
 
+// Tensor maps that were made before, by what they describe: making one takes longer than queueing
+// the rest of a launch.
+class TensorMapCache {
+ public:
+  struct Key {
+    u64 plan = 0;  // 0: none
+    i64 param = 0;
+    std::byte* address = nullptr;
+    i64 rank = 0;
+    std::array<i64, 2 * kMostMapRank> extents{};  // sizes, then strides
+    bool operator==(const Key&) const = default;
+  };
+  struct alignas(kTensorMapAlignment) Map {
+    std::byte bytes[kTensorMapBytes];
+  };
+
+  // Where the map of `key` stands, or is to stand.
+  struct Place {
+    bool is_known;
+    std::byte* map;
+  };
+  Place find(const Key& key);
+  // What stands at the place of `key` is no map of it.
+  void forget(const Key& key);
+
+ private:
+  static constexpr std::size_t kEntries = 128;
+  struct Entry {
+    Key key;
+    Map map;
+  };
+  static std::size_t index_of(const Key& key);
+
+  std::vector<Entry> entries_;
+};
+
 // Reused between the launches of a thread.
 struct LaunchBuffers {
   struct alignas(kTensorMapAlignment) Line {
     std::byte bytes[kTensorMapAlignment];
   };
+  u64 plan = 0;  // whose constant parameters stand here; 0: none
   std::vector<Line> values;
   std::vector<void*> params;
-  std::vector<i64> extents;
+  TensorMapCache maps;
 };
 
 class LaunchPlan {
@@ -53,16 +91,20 @@ class LaunchPlan {
     i64 most;
   };
 
+  void fill(LaunchBuffers& buffers) const;
   Param param_of(const backends::LaunchParam& param, const ir::Kernel& kernel, HostPlan& plan);
   Expected<std::array<i64, 3>> grid_of(const Device& device, Scalars scalars) const;
-  Expected<void> write(const Param& param, Device& device, Scalars scalars,
-                       std::span<std::byte* const> data, LaunchBuffers& buffers) const;
-  Expected<void> write_map(const Param& param, Device& device, Scalars scalars,
+  static void write_scalar(const Param& param, const SymValue& value, std::byte* at);
+  bool write_constant(const Param& param, const ScalarProgram& scalars);
+  Expected<void> write_map(i64 index, Device& device, Scalars scalars,
                            std::span<std::byte* const> data, LaunchBuffers& buffers) const;
 
+  u64 id_;  // of no other plan
   i64 index_;
   std::vector<Param> params_;
-  std::vector<Limit> limits_;
+  std::vector<i64> varying_;                    // of `params_`: those that calls write
+  std::vector<LaunchBuffers::Line> constants_;  // values of the others, in place
+  std::vector<Limit> limits_;                   // those that a call can exceed
   std::array<ScalarId, 3> grid_;
   i64 programs_per_multiprocessor_;
   i64 scratch_bytes_;

@@ -18,7 +18,7 @@ enum class Fault : u8 { DropsTail, ReturnsZeros, AddsNoise, WritesBeyond };
 struct Victim {
   backends::CellFunction run = nullptr;
   i64 argument = -1;  // position among the root's arguments
-  runtime::Tensor shape;
+  runtime::Tensor shape{};
   Fault fault = Fault::DropsTail;
 };
 Victim victim;

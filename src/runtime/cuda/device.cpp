@@ -8,6 +8,7 @@
 
 #include "runtime/cuda/code.h"
 #include "runtime/cuda/memory.h"
+#include "runtime/cuda/scope.h"
 #include "runtime/cuda/stopwatch.h"
 
 namespace peri::cuda {
@@ -38,26 +39,6 @@ MapType map_type(Dtype dtype) {
   }
 }
 
-// Makes a device's context current in this thread; gives back the one that was.
-class Scope {
- public:
-  Scope(const Driver& driver, Context context) : driver_(driver) {
-    (void)driver_.context_get(&before_);
-    changed_ = before_ != context;
-    if (changed_) (void)driver_.context_set(context);
-  }
-  ~Scope() {
-    if (changed_ && before_ != nullptr) (void)driver_.context_set(before_);
-  }
-  Scope(const Scope&) = delete;
-  Scope& operator=(const Scope&) = delete;
-
- private:
-  const Driver& driver_;
-  Context before_ = nullptr;
-  bool changed_ = false;
-};
-
 class CudaDevice final : public runtime::Device {
  public:
   CudaDevice(const Driver& driver, DeviceProperties properties, Context context, Stream stream)
@@ -65,12 +46,11 @@ class CudaDevice final : public runtime::Device {
         properties_(std::move(properties)),
         context_(context),
         stream_(stream),
-        memory_(std::make_shared<Memory>(driver)) {}
+        memory_(std::make_shared<Memory>(driver, context)) {}
 
   const DeviceProperties& properties() const override { return properties_; }
 
   Expected<Storage> allocate(i64 bytes) override {
-    Scope scope(driver_, context_);
     auto block = memory_->allocate(bytes);
     if (!block) return std::unexpected(block.error());
     Address at = *block;
@@ -133,14 +113,20 @@ class CudaDevice final : public runtime::Device {
 
   Expected<void> launch(const DeviceCode& code, i64 index, const std::array<i64, 3>& grid,
                         void** params) override {
-    Scope scope(driver_, context_);
     const auto& loaded = static_cast<const Code&>(code);
-    return check(loaded.launch(index, grid, params), "launching a kernel");
+    Status status = loaded.launch(index, grid, params);
+    // The driver refuses to launch in another context: it is asked which one is current only then.
+    if (status != kSuccess && !is_current(driver_, context_)) {
+      Scope scope(driver_, context_);
+      status = loaded.launch(index, grid, params);
+    }
+    return check(status, "launching a kernel");
   }
 
   Expected<void> encode(const runtime::TensorMapRequest& request, std::byte* to) override {
-    std::array<u64, 5> sizes{}, strides{};
-    std::array<unsigned, 5> box{}, steps{1, 1, 1, 1, 1};
+    Scope scope(driver_, context_);
+    std::array<u64, runtime::kMostMapRank> sizes{}, strides{};
+    std::array<unsigned, runtime::kMostMapRank> box{}, steps{1, 1, 1, 1, 1};
     auto rank = static_cast<unsigned>(request.box.size());
     auto element = static_cast<u64>(size_of(request.dtype));
     for (unsigned d = 0; d < rank; ++d) {  // the driver has the fastest first

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,9 +42,13 @@ struct FakeDriver {
 
   std::vector<Launch> launches;
   std::vector<Map> maps;
-  std::map<std::string, i64> calls;            // by symbol of the driver
-  std::map<std::string, int> shared_bytes;     // asked for, by function
-  std::map<std::string, std::string> modules;  // image bytes, as loaded
+  std::map<std::string, i64> calls;         // by symbol of the driver
+  std::map<std::string, int> shared_bytes;  // asked for, by function
+  struct Loaded {
+    std::string text;  // a module's image, a function's name
+    Context context;
+  };
+  std::deque<Loaded> modules, functions;
   std::size_t allocated = 0;
   // Device memory by address. The driver's lives as long as the process, this one's as the fake.
   struct Free {
@@ -64,6 +69,15 @@ struct FakeDriver {
   bool capturing = false;
   std::vector<Node> captured;
 
+  // Contexts by device. Launches ask for the one that their code was loaded in.
+  static constexpr int kMostDevices = 8;
+  static constexpr Status kInvalidContext = static_cast<Status>(201);
+  char contexts[kMostDevices] = {};
+  static Context& current_context() {  // of the calling thread
+    thread_local Context context = nullptr;
+    return context;
+  }
+
   // The table whose functions work on the fake that was made last.
   Driver table();
 
@@ -72,6 +86,9 @@ struct FakeDriver {
     return fake;
   }
   FakeDriver() { current() = this; }
+  ~FakeDriver() { current_context() = nullptr; }
+  FakeDriver(const FakeDriver&) = delete;
+  FakeDriver& operator=(const FakeDriver&) = delete;
 
   Status count(const char* symbol) {
     ++calls[symbol];
@@ -95,7 +112,7 @@ Handle handle(const void* of) {
   return reinterpret_cast<Handle>(const_cast<void*>(of));
 }
 inline const std::string& name_of(Function function) {
-  return *reinterpret_cast<const std::string*>(function);
+  return reinterpret_cast<const FakeDriver::Loaded*>(function)->text;
 }
 
 inline void fill_queries(Driver& d) {
@@ -136,14 +153,17 @@ inline void fill_queries(Driver& d) {
                                              : 232448;
     return it().count("cuDeviceGetAttribute");
   };
-  d.context_retain = [](Context* context, DeviceNumber) {
-    *context = handle<Context>(&it());
+  d.context_retain = [](Context* context, DeviceNumber device) {
+    *context = handle<Context>(&it().contexts[device]);
     return it().count("cuDevicePrimaryCtxRetain");
   };
-  d.context_set = [](Context) { return it().count("cuCtxSetCurrent"); };
+  d.context_set = [](Context context) {
+    FakeDriver::current_context() = context;
+    return it().count("cuCtxSetCurrent");
+  };
   d.context_get = [](Context* context) {
-    *context = handle<Context>(&it());
-    return kSuccess;
+    *context = FakeDriver::current_context();
+    return it().count("cuCtxGetCurrent");
   };
 }
 
@@ -211,13 +231,15 @@ inline void fill_memory(Driver& d) {
 inline void fill_code(Driver& d) {
   d.module_load = [](Module* module, const void* image) {
     const char* text = static_cast<const char*>(image);
-    it().modules[text] = text;
-    *module = handle<Module>(&it().modules[text]);
+    it().modules.push_back({text, FakeDriver::current_context()});
+    *module = handle<Module>(&it().modules.back());
     return it().count("cuModuleLoadData");
   };
   d.module_unload = [](Module) { return it().count("cuModuleUnload"); };
-  d.module_function = [](Function* function, Module, const char* name) {
-    *function = handle<Function>(&it().shared_bytes.try_emplace(name, 0).first->first);
+  d.module_function = [](Function* function, Module module, const char* name) {
+    const auto* from = reinterpret_cast<const FakeDriver::Loaded*>(module);
+    it().functions.push_back({name, from->context});
+    *function = handle<Function>(&it().functions.back());
     return it().count("cuModuleGetFunction");
   };
   d.function_set = [](Function function, FunctionAttribute, int value) {
@@ -226,6 +248,11 @@ inline void fill_code(Driver& d) {
   };
   d.launch = [](const LaunchConfig* config, Function function, void** params, void**) {
     const std::string& name = name_of(function);
+    const auto* loaded = reinterpret_cast<const FakeDriver::Loaded*>(function);
+    if (loaded->context != FakeDriver::current_context()) {
+      (void)it().count("cuLaunchKernelEx");
+      return FakeDriver::kInvalidContext;
+    }
     FakeDriver::Launch launch{name, *config, {}, {}};
     for (unsigned a = 0; a < config->attribute_count; ++a) {
       launch.attributes.push_back(config->attributes[a]);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "runtime/cuda/scope.h"
+
 namespace peri::cuda {
 
 namespace {
@@ -12,12 +14,21 @@ namespace {
 constexpr i64 kSmallest = 512;
 constexpr i64 kLargest = i64{1} << 48;
 
+i64 class_step(i64 bytes) {
+  return std::max(kSmallest, static_cast<i64>(std::bit_floor(static_cast<u64>(bytes)) / 8));
+}
+
 }  // namespace
 
 i64 Memory::rounded_size(i64 bytes) {
   bytes = std::max(bytes, kSmallest);
-  i64 step = std::max(kSmallest, static_cast<i64>(std::bit_floor(static_cast<u64>(bytes)) / 8));
+  i64 step = class_step(bytes);
   return (bytes + step - 1) / step * step;
+}
+
+std::size_t Memory::class_of(i64 rounded) {
+  auto octave = static_cast<i64>(std::bit_width(static_cast<u64>(rounded)));
+  return static_cast<std::size_t>(octave * 8 + rounded / class_step(rounded) % 8);
 }
 
 Expected<Address> Memory::allocate(i64 bytes) {
@@ -27,7 +38,7 @@ Expected<Address> Memory::allocate(i64 bytes) {
   i64 size = rounded_size(bytes);
   {
     std::lock_guard lock(mutex_);
-    std::vector<Address>& blocks = kept_[size];
+    std::vector<Address>& blocks = kept_[class_of(size)];
     if (!blocks.empty()) {
       Address block = blocks.back();
       blocks.pop_back();
@@ -35,6 +46,7 @@ Expected<Address> Memory::allocate(i64 bytes) {
       return block;
     }
   }
+  Scope scope(driver_, context_);
   Address block = 0;
   Status status = driver_.memory_alloc(&block, static_cast<std::size_t>(size));
   if (status == kOutOfMemory) {
@@ -54,16 +66,17 @@ Expected<Address> Memory::allocate(i64 bytes) {
 void Memory::release(Address block, i64 bytes) {
   i64 size = rounded_size(bytes);
   std::lock_guard lock(mutex_);
-  kept_[size].push_back(block);
+  kept_[class_of(size)].push_back(block);
   live_bytes_ -= size;
 }
 
 void Memory::trim() {
+  Scope scope(driver_, context_);
   std::lock_guard lock(mutex_);
-  for (const auto& [size, blocks] : kept_) {
+  for (std::vector<Address>& blocks : kept_) {
     for (Address block : blocks) (void)driver_.memory_free(block);
+    blocks.clear();
   }
-  kept_.clear();
 }
 
 i64 Memory::live_bytes() const {

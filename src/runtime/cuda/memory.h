@@ -2,7 +2,7 @@
 // freed blocks are kept for the next tensor of their size class.
 #pragma once
 
-#include <map>
+#include <array>
 #include <mutex>
 #include <vector>
 
@@ -11,10 +11,10 @@
 namespace peri::cuda {
 
 // Thread-safe. A block may be handed out again while work on it is still queued: all work of a
-// device is queued in one order. The device's context must be current.
+// device is queued in one order. The driver is asked in the device's context, whichever is current.
 class Memory {
  public:
-  explicit Memory(const Driver& driver) : driver_(driver) {}
+  Memory(const Driver& driver, Context context) : driver_(driver), context_(context) {}
 
   // Aligned to 256 bytes. Fails with `out-of-memory` after what is kept has been given back.
   Expected<Address> allocate(i64 bytes);
@@ -30,9 +30,13 @@ class Memory {
   static i64 rounded_size(i64 bytes);
 
  private:
+  static constexpr std::size_t kClasses = 400;
+  static std::size_t class_of(i64 rounded);  // distinct for distinct rounded sizes
+
   const Driver& driver_;
+  Context context_;
   mutable std::mutex mutex_;
-  std::map<i64, std::vector<Address>> kept_;  // by rounded size
+  std::array<std::vector<Address>, kClasses> kept_;
   i64 live_bytes_ = 0;
   i64 driver_calls_ = 0;
 };
