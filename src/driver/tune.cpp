@@ -172,6 +172,7 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   tune::Record described = describe(c, arguments, session.budget);
   described.roofline = tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads,
                                          c.request.settings.cold);
+  described.timing_time = session.clock() - started;  // of the machine
   KernelWorkload workload(c, arguments, c.default_config, reference);
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "tune/bench.h"
 #include "tune/worker.h"
@@ -18,7 +19,6 @@ namespace {
 
 using Json = Config;
 
-constexpr double kDropSeconds = 10;
 constexpr double kTrustSeconds = 600;  // a call of the default config, and comparing its results
 constexpr double kForkSeconds = 10;    // for a checker, beyond its checks
 
@@ -59,11 +59,7 @@ class Server {
     if (verb == "trust") return trust(request).dump();
     if (verb == "compile") return compile(request).dump();
     if (verb == "check") return json_of(check(request)).dump();
-    if (verb == "time") return time(request).dump();
-    const std::vector<i64> ids = request["ids"];
-    for (i64 id : ids) has_run_.erase(id);
-    bench_->drop(ids);
-    return "null";
+    return time(request).dump();
   }
 
  private:
@@ -80,6 +76,9 @@ class Server {
 
   Json compile(const Json& request) {
     checker_.reset();  // it would lack these
+    const std::vector<i64> dropped = request["dropped"];
+    for (i64 id : dropped) has_run_.erase(id);
+    bench_->drop(dropped);
     std::vector<Build> builds;
     for (const Json& build : request["builds"]) builds.push_back({build["id"], build["config"]});
     Json verdicts = Json::array();
@@ -177,10 +176,8 @@ class IsolatedBench : public Bench {
     for (i64 id : ids) {
       configs_.erase(id);
       compiled_.erase(id);
-      built_.erase(id);
+      if (built_.erase(id) > 0) dropped_.push_back(id);
     }
-    Json list = std::vector<i64>(ids.begin(), ids.end());
-    if (worker_) (void)ask({{"verb", "drop"}, {"ids", list}}, kDropSeconds);
   }
 
   const std::optional<Error>& failure() const override { return failure_; }
@@ -213,6 +210,7 @@ class IsolatedBench : public Bench {
   void stop() {
     worker_.reset();
     built_.clear();
+    dropped_.clear();
   }
 
   std::expected<Json, Death> ask(const Json& request, double limit) {
@@ -254,7 +252,9 @@ class IsolatedBench : public Bench {
     }
     Json list = Json::array();
     for (const Build& build : builds) list.push_back({{"id", build.id}, {"config", build.config}});
-    auto answer = ask({{"verb", "compile"}, {"builds", list}}, options_.compile_limit);
+    auto answer =
+        ask({{"verb", "compile"}, {"builds", list}, {"dropped", std::exchange(dropped_, {})}},
+            options_.compile_limit);
     if (!answer) {
       death = answer.error();
       return std::nullopt;
@@ -303,8 +303,9 @@ class IsolatedBench : public Bench {
   bool forks_;
   Config trusted_;
   std::map<i64, Config> configs_;
-  std::set<i64> compiled_;  // once; not those that failed a check
-  std::set<i64> built_;     // in the worker
+  std::set<i64> compiled_;    // once; not those that failed a check
+  std::set<i64> built_;       // in the worker
+  std::vector<i64> dropped_;  // still in the worker, until the next request to compile
   std::unique_ptr<Worker> worker_;
   double trust_seconds_ = 0;  // that trusting took at most
   bool interrupted_ = false;

@@ -22,9 +22,9 @@ bool Proposer::add(Config config, std::string_view origin, std::vector<Proposal>
   return true;
 }
 
-double Proposer::predict(const Config& config) const {
+double Proposer::predict(const Config& config, const std::string& text) const {
   if (!problem_.predict) return kFailed;
-  auto [at, is_unknown] = predictions_.try_emplace(config.dump(), kFailed);
+  auto [at, is_unknown] = predictions_.try_emplace(text, kFailed);
   if (is_unknown) {
     double seconds = problem_.predict(config);
     if (seconds > 0) at->second = seconds;

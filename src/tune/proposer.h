@@ -18,9 +18,9 @@ class Proposer {
   const SearchProblem& problem() const { return problem_; }
   space::Rng& rng() { return rng_; }
 
-  // False if the config was proposed before; quick, unlike add(), which also refuses those that
-  // make the same code as one before.
-  bool is_new(const Config& config) const { return !configs_.contains(config.dump()); }
+  // False if the config of this text was proposed before; quick, unlike add(), which also refuses
+  // those that make the same code as one before.
+  bool is_new(const std::string& text) const { return !configs_.contains(text); }
   bool add(Config config, std::string_view origin, std::vector<Proposal>& proposals);
 
   // The start, the seeds, the cost model's favourites, and random points: `count` altogether, or
@@ -44,7 +44,9 @@ class Proposer {
 
   // Sorts proposals from `begin` on by prediction; those without come last, in their order.
   void sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const;
-  double predict(const Config& config) const;  // kFailed: unknown; computed once a config
+  // kFailed: unknown; computed once a config. `text`: the config's.
+  double predict(const Config& config, const std::string& text) const;
+  double predict(const Config& config) const { return predict(config, config.dump()); }
 
  private:
   void collect_pairs(const Config& config, i64 a, i64 b, std::vector<Proposal>& pairs) const;

@@ -27,6 +27,8 @@ class Race {
   // Pairs at which the next look is due.
   i64 next_look() const;
   Result result() const;
+  // Whether the candidate may still turn out faster by a share of `least` (0.01: 1 %).
+  bool may_gain(double least) const { return low() < 1 - least; }
   double ratio() const;  // candidate / incumbent
   // Confidence interval of the ratio.
   double low() const;

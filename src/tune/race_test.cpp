@@ -50,6 +50,15 @@ TEST(Race, EstimatesTheRatio) {
   EXPECT_EQ(race.next_look(), 6);
 }
 
+TEST(Race, EndsWhenNoGainIsInReach) {
+  Race tie(0.01), faster(0.01);
+  for (int i = 0; i < 6; ++i) tie.add(1, 1), faster.add(0.98, 1);
+  EXPECT_EQ(tie.result(), Race::Result::Open);
+  EXPECT_TRUE(tie.may_gain(0.005));  // half a percent is within its interval
+  EXPECT_FALSE(tie.may_gain(0.02));
+  EXPECT_TRUE(faster.may_gain(0.02));
+}
+
 TEST(Race, NoiseComesFromControlPairs) {
   EXPECT_EQ(Race::noise_of({1, 1, 1}, {1, 1, 1}), 1e-3);
   EXPECT_NEAR(Race::noise_of({1, 1.1, 0.9, 1.05}, {1, 1, 1, 1}), 0.11, 0.05);

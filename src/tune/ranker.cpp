@@ -10,6 +10,7 @@ namespace {
 
 constexpr i64 kMinRows = 6;  // for a model
 constexpr std::size_t kFastest = 16;
+constexpr i64 kRefitShare = 8;  // a model learns anew when its rows have grown by one in so many
 constexpr double kWorst = 1.5;  // log ratio to the best beyond which differences do not matter
 
 // Share of the features that agree.
@@ -27,7 +28,7 @@ Ranker::Ranker(Proposer& proposer, std::unique_ptr<CostPredictor> model,
 
 void Ranker::report(std::span<const Measurement> generation) {
   for (const Measurement& point : generation) {
-    history_.add(features_of(point.config));
+    history_.add(features_of(point.config, point.config.dump()));
     log_seconds_.push_back(std::log(point.seconds));
     if (point.seconds == kFailed) continue;
     auto at = std::ranges::upper_bound(fastest_, point.seconds, {}, &Measurement::seconds);
@@ -45,7 +46,7 @@ std::vector<Config> Ranker::fastest(i64 count) const {
 }
 
 // What trees find hard to see in single knobs: the size of a tile, and the cost model's opinion.
-std::vector<double> Ranker::features_of(const Config& config) const {
+std::vector<double> Ranker::features_of(const Config& config, const std::string& text) const {
   std::vector<double> features = proposer_.space().encode(config);
   double volume = 0;
   auto sizes = config.find("block_sizes");
@@ -54,7 +55,7 @@ std::vector<double> Ranker::features_of(const Config& config) const {
   }
   features.push_back(volume);
   if (proposer_.problem().predict) {
-    double seconds = proposer_.predict(config);
+    double seconds = proposer_.predict(config, text);
     features.push_back(seconds == kFailed ? 0 : std::log2(seconds));
   }
   return features;
@@ -83,7 +84,11 @@ std::vector<double> Ranker::targets() const {
 
 bool Ranker::predict(const FeatureTable& table, u64 seed, std::vector<double>& scores) {
   if (!model_ || history_.rows() < kMinRows) return false;
-  if (!model_->fit(history_, targets(), seed)) return false;
+  if (history_.rows() - fitted_ >= fitted_ / kRefitShare) {
+    fitted_ = 0;
+    if (!model_->fit(history_, targets(), seed)) return false;
+    fitted_ = history_.rows();
+  }
   auto predicted = model_->predict(table);
   if (predicted) scores = std::move(*predicted);
   return predicted.has_value();
@@ -96,8 +101,9 @@ void Ranker::pick(std::vector<Proposal> candidates, i64 count, u64 seed,
   std::vector<std::size_t> left;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const Config& config = candidates[i].config;
-    if (!proposer_.is_new(config) || !seen.insert(config.dump()).second) continue;
-    table.add(features_of(config));
+    auto [text, is_first] = seen.insert(config.dump());
+    if (!is_first || !proposer_.is_new(*text)) continue;
+    table.add(features_of(config, *text));
     left.push_back(i);
   }
   std::vector<double> scores(left.size());

@@ -27,7 +27,7 @@ class Ranker {
             std::vector<Proposal>& proposals);
 
  private:
-  std::vector<double> features_of(const Config& config) const;
+  std::vector<double> features_of(const Config& config, const std::string& text) const;
   std::vector<double> targets() const;
   bool predict(const FeatureTable& table, u64 seed, std::vector<double>& scores);
 
@@ -35,6 +35,7 @@ class Ranker {
   std::unique_ptr<CostPredictor> model_;
   SearchOptions options_;
   FeatureTable history_;
+  i64 fitted_ = 0;                   // rows that the model has learnt from
   std::vector<double> log_seconds_;  // kFailed: it failed
   std::vector<Measurement> fastest_;
 };

@@ -22,10 +22,13 @@ constexpr i64 kControlPairs = 8;
 constexpr double kFinalShare = 0.1;  // of the budget, for the final round
 constexpr double kFinalSeconds = 2;  // at most
 constexpr i64 kFinalRounds = 400;
-constexpr double kUnsteady = 1.3;  // spread of the incumbent's timings that repeats a group
+// A group of pairs is repeated when most of a quarter of the incumbent's timings are this much
+// slower than its fastest: single outliers do not move medians.
+constexpr double kUnsteady = 1.3;
 constexpr i64 kRepeats = 2;
-constexpr double kHangFactor = 30;  // of the default's time
-constexpr i64 kLeastHistory = 40;   // trials before a search may end for want of gain
+constexpr double kLeastWin = 0.005;  // a race that can bring no more than this ends
+constexpr double kHangFactor = 30;   // of the default's time
+constexpr i64 kLeastHistory = 40;    // trials before a search may end for want of gain
 
 class Session {
  public:
@@ -172,16 +175,17 @@ class Session {
     return result;
   }
 
-  // Pairs of the best and `number`, added to `race`; again where the machine was unsteady.
-  Verdict add_pairs(Race& race, i64 number, i64 rounds) {
+  // Pairs of the best and `number`, added to `race`; again where the machine was unsteady, until
+  // `end`.
+  Verdict add_pairs(Race& race, i64 number, i64 rounds, double end) {
     for (i64 repeat = 0;; ++repeat) {
       TimeResult result = time({best_, number}, rounds);
       if (!result.verdict.ok()) return result.verdict;
       const std::vector<double>&its = result.samples[0], &mine = result.samples[1];
-      auto [low, high] = std::ranges::minmax(its);
+      double low = std::ranges::min(its), high = summarise(its).high;
       bool is_unsteady = high > kUnsteady * low && high > 5 * kShortestSample;
       if (is_unsteady) ++record_.drifts;
-      if (is_unsteady && repeat < kRepeats) continue;
+      if (is_unsteady && repeat < kRepeats && now() < end) continue;
       for (i64 i = 0; i < rounds; ++i) race.add(mine[i], its[i]);
       Trial& trial = trials()[number];
       trial.samples.insert(trial.samples.end(), mine.begin(), mine.end());
@@ -192,13 +196,13 @@ class Session {
   // Times trial `number` against the best for as long as it takes.
   void race_against_best(i64 number) {
     Race race(record_.noise);
-    double begin = now();
-    Verdict verdict = add_pairs(race, number, 1);
+    double end = now() + options_.race_seconds;
+    Verdict verdict = add_pairs(race, number, 1, end);
     bool hopeless = verdict.ok() && race.ratio() > kHopeless;
     for (i64 look = 0; verdict.ok() && !hopeless && look < Race::kLooks; ++look) {
-      if (look > 0 && (now() - begin > options_.race_seconds || is_interrupted())) break;
-      verdict = add_pairs(race, number, race.next_look() - race.pairs());
-      if (race.result() != Race::Result::Open) break;
+      if (look > 0 && (now() > end || is_interrupted())) break;
+      verdict = add_pairs(race, number, race.next_look() - race.pairs(), end);
+      if (race.result() != Race::Result::Open || !race.may_gain(kLeastWin)) break;
     }
     Trial& trial = trials()[number];
     if (!verdict.ok()) return mark_failed(trial, verdict);
@@ -371,8 +375,8 @@ class Session {
   void log_generation(i64 generation) const {
     if (!options_.log) return;
     std::vector<double> times;
-    for (std::size_t i = 1; i < trials().size(); ++i) {
-      if (trials()[i].generation == generation) times.push_back(trials()[i].seconds);
+    for (std::size_t i = trials().size() - 1; i > 0 && trials()[i].generation == generation; --i) {
+      times.push_back(trials()[i].seconds);
     }
     options_.log(generation_line(now(), generation, times, trials()[best_].config));
   }

@@ -24,7 +24,7 @@ struct SessionOptions {
   double least_gain = 0.01;    // without a budget: an expected gain below this ends the search
   i64 finalists = 5;           // besides the default
   i64 batch = 8;               // configs compiled side by side before they are timed
-  double race_seconds = 0.1;   // of one race, before it counts as a tie
+  double race_seconds = 0.05;  // of one race, before it counts as a tie
   double hang_seconds = 0.05;  // beside a multiple of the default's time, until a call is ended
   bool cold = false;           // caches are flushed before each timed call
   Clock clock = steady_clock();

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "ir/parse.h"
+#include "tune/ranker.h"
 #include "tune/session.h"
 #include "tune/strategies.h"
 
@@ -355,6 +356,42 @@ TEST_F(TuneTest, RecordsSayWhatHappened) {
   auto again = parse_record(print_record(record));
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(print_record(*again), print_record(record));
+}
+
+// Says nothing, and keeps how many rows it learnt from each time.
+class CountingModel : public CostPredictor {
+ public:
+  explicit CountingModel(std::vector<i64>& fits) : fits_(fits) {}
+  Expected<void> fit(const FeatureTable& features, std::span<const double>, u64) override {
+    fits_.push_back(features.rows());
+    return {};
+  }
+  Expected<std::vector<double>> predict(const FeatureTable& features) const override {
+    return std::vector<double>(static_cast<std::size_t>(features.rows()));
+  }
+
+ private:
+  std::vector<i64>& fits_;
+};
+
+TEST_F(TuneTest, AModelLearnsAnewAsItsRowsGrow) {
+  Proposer proposer(problem());
+  std::vector<i64> fits;
+  Ranker ranker(proposer, std::make_unique<CountingModel>(fits), search_);
+  constexpr i64 kBatch = 8, kGenerations = 60;
+  for (i64 generation = 0; generation < kGenerations; ++generation) {
+    std::vector<Measurement> measured;
+    for (i64 i = 0; i < kBatch; ++i) {
+      Config config = space_.sample(proposer.rng());
+      measured.push_back({config, bowl(config)});
+    }
+    ranker.report(measured);
+    std::vector<Proposal> candidates, chosen;
+    for (i64 i = 0; i < 4; ++i) candidates.push_back({space_.sample(proposer.rng()), "random"});
+    ranker.pick(candidates, 1, 1, chosen);
+    EXPECT_GE(fits.back(), ranker.measured() * 7 / 8) << generation;
+  }
+  EXPECT_LT(fits.size(), 30);
 }
 
 TEST(Measure, SummarisesAndPrints) {

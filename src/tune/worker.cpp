@@ -48,9 +48,12 @@ bool send_all(int socket, const void* data, std::size_t size) {
   return true;
 }
 
+// At once: whoever waits for it is woken once.
 bool send_message(int socket, const std::string& text) {
   const u64 size = text.size();
-  return send_all(socket, &size, sizeof(size)) && send_all(socket, text.data(), text.size());
+  std::string message(reinterpret_cast<const char*>(&size), sizeof(size));
+  message += text;
+  return send_all(socket, message.data(), message.size());
 }
 
 // Reads what is there; false at the end of the stream.
