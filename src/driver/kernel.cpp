@@ -15,6 +15,7 @@
 #include "driver/tune.h"
 #include "driver/tuned_choice.h"
 #include "driver/tuned_store.h"
+#include "runtime/host_plan.h"
 #include "space/config.h"
 
 namespace peri {
@@ -519,15 +520,45 @@ Expected<std::string> Kernel::config(std::span<const Arg> args) const {
   return space::print_config((*specialisation)->config_of(leaves.all()));
 }
 
-Expected<Tensor> to_device(const Tensor& tensor, const std::string& device) {
+namespace {
+
+Expected<std::shared_ptr<runtime::Device>> open_device(const std::string& device) {
   const backends::DeviceName name = backends::parse_device(device);
   if (!runtime::is_device(name.device) || !name.target.empty()) {
     return fail("unknown-device", fmt::format("`{}` is no device with memory of its own", device),
                 "`cuda` is one, and `cuda:1` the second of them");
   }
-  auto opened = runtime::open_device(name.device, name.index);
+  return runtime::open_device(name.device, name.index);
+}
+
+}  // namespace
+
+Expected<Tensor> to_device(const Tensor& tensor, const std::string& device) {
+  auto opened = open_device(device);
   if (!opened) return std::unexpected(opened.error());
   return runtime::to_device(tensor, **opened);
+}
+
+Expected<Tensor> from_device_pointer(void* data, Dtype dtype, std::vector<i64> sizes,
+                                     std::vector<i64> strides, const std::string& device) {
+  auto opened = open_device(device);
+  if (!opened) return std::unexpected(opened.error());
+  if (strides.empty()) strides = runtime::contiguous_strides(sizes);
+  if (sizes.size() != strides.size()) {
+    return fail("bad-argument",
+                fmt::format("{} sizes and {} strides", sizes.size(), strides.size()));
+  }
+  auto bytes = runtime::storage_bytes(dtype, sizes, strides);
+  if (!bytes) return fail("tensor-size", bytes.error().message);
+  return Tensor{dtype,
+                std::move(sizes),
+                std::move(strides),
+                {static_cast<std::byte*>(data), *bytes, nullptr, opened->get()}};
+}
+
+Expected<void> synchronize(const std::string& device) {
+  auto opened = open_device(device);
+  return opened ? (*opened)->synchronize() : std::unexpected(opened.error());
 }
 
 TunedLookups tuned_lookups() {

@@ -1,23 +1,14 @@
 // Kernels called from C++ on a device: a fake driver, and a shell for the compiler.
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
+#include "driver/fake_device_test.h"
 #include "peri/kernel.h"
-#include "runtime/cuda/device.h"
-#include "runtime/cuda/fake_driver.h"
 
 namespace peri {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr i64 kSize = 64;
+constexpr i64 kSize = driver::kFakeElements;
 constexpr const char* kText = R"(import torch
 import helion
 import helion.language as hl
@@ -29,50 +20,17 @@ def twice(x: torch.Tensor) -> torch.Tensor:
         out[tile] = x[tile] * 2
     return out
 )";
-// Says that it is Triton, and compiles everything to the function `twice`.
-constexpr const char* kCompiler = R"(#!/bin/sh
-echo '{"hello": true, "version": "3.6.0"}'
-while read -r line; do
-  echo '{"ok": true, "name": "twice", "format": "cubin", "binary": "Q09ERQ=="}'
-done
-)";
-
 class KernelOnDevice : public testing::Test {
  protected:
-  KernelOnDevice() : folder_(fs::temp_directory_path() / fmt::format("peri-device-{}", getpid())) {
-    fs::create_directories(folder_);
-    const fs::path compiler = folder_ / "compiler";
-    std::ofstream(compiler) << kCompiler;
-    fs::permissions(compiler, fs::perms::owner_all);
-    setenv("PERI_PYTHON", compiler.c_str(), 1);
-  }
-  ~KernelOnDevice() override {
-    unsetenv("PERI_PYTHON");
-    fs::remove_all(folder_);
-  }
-  // Devices stay open for as long as the process runs, and so does their driver.
-  static cuda::FakeDriver& fake() {
-    static cuda::FakeDriver& made = *new cuda::FakeDriver;
-    static const bool is_used = [] {
-      made.kernels["twice"] = [](const cuda::LaunchConfig&, void** params) {
-        const float* x = *static_cast<float**>(params[0]);
-        float* out = *static_cast<float**>(params[1]);
-        for (i64 i = 0; i < kSize; ++i) out[i] = 2 * x[i];
-      };
-      cuda::use_as_local(made.table());
-      return true;
-    }();
-    EXPECT_TRUE(is_used);
-    return made;
-  }
+  static cuda::FakeDriver& fake() { return driver::fake_driver(); }
   Kernel load() {
-    auto kernel = Kernel::from_text(kText, "twice",
-                                    {.device = "cuda", .cache_dir = (folder_ / "cache").string()});
+    auto kernel =
+        Kernel::from_text(kText, "twice", {.device = "cuda", .cache_dir = machine_.cache()});
     EXPECT_TRUE(kernel) << kernel.error().message;
     return *kernel;
   }
 
-  fs::path folder_;
+  driver::FakeMachine machine_;
 };
 
 TEST_F(KernelOnDevice, TakesAndReturnsTensorsThere) {
@@ -91,7 +49,6 @@ TEST_F(KernelOnDevice, TakesAndReturnsTensorsThere) {
 }
 
 TEST_F(KernelOnDevice, CallsItAgainWithoutACompiler) {
-  fake();
   auto there = to_device(arange(Dtype::F32, kSize), "cuda");
   ASSERT_TRUE(load()(*there));
   setenv("PERI_PYTHON", "/nowhere/python3", 1);
@@ -100,22 +57,45 @@ TEST_F(KernelOnDevice, CallsItAgainWithoutACompiler) {
 }
 
 TEST_F(KernelOnDevice, RefusesTensorsThatAreElsewhere) {
-  fake();
   auto result = load()(arange(Dtype::F32, kSize));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, "wrong-device");
 }
 
 TEST_F(KernelOnDevice, RefusesDevicesThatAreNotThere) {
-  fake();
   Tensor x = arange(Dtype::F32, kSize);
   EXPECT_EQ(to_device(x, "cpu").error().code, "unknown-device");
   EXPECT_EQ(to_device(x, "cuda:sm_90").error().code, "unknown-device");
   EXPECT_EQ(to_device(x, "cuda:7").error().code, "no-device");
 }
 
+TEST_F(KernelOnDevice, TakesMemoryThatAnotherLibraryOwns) {
+  auto owned = to_device(arange(Dtype::F32, kSize), "cuda");
+  ASSERT_TRUE(owned);
+  const std::size_t held = fake().allocated;
+  {
+    auto view = from_device_pointer(owned->data(), Dtype::F32, {kSize}, {}, "cuda");
+    ASSERT_TRUE(view) << view.error().message;
+    EXPECT_EQ(view->storage.bytes, 4 * kSize);
+    auto result = load()(*view);
+    ASSERT_TRUE(result) << result.error().message;
+    ASSERT_TRUE(synchronize("cuda"));
+    EXPECT_EQ(get_real(*to_host(result->tensor), 5), 10);
+    EXPECT_EQ(get_real(*to_host(*view), 5), 5);
+  }
+  EXPECT_GE(fake().allocated, held);  // the view frees nothing
+  EXPECT_EQ(get_real(*to_host(*owned), 5), 5);
+}
+
+TEST_F(KernelOnDevice, RefusesViewsThatAreNone) {
+  float one = 0;
+  EXPECT_EQ(from_device_pointer(&one, Dtype::F32, {1}, {1, 1}, "cuda").error().code,
+            "bad-argument");
+  EXPECT_EQ(from_device_pointer(&one, Dtype::F32, {-1}, {}, "cuda").error().code, "tensor-size");
+  EXPECT_EQ(from_device_pointer(&one, Dtype::F32, {1}, {}, "cpu").error().code, "unknown-device");
+}
+
 TEST_F(KernelOnDevice, SaysWhereToTune) {
-  fake();
   auto there = to_device(arange(Dtype::F32, kSize), "cuda");
   ASSERT_TRUE(there);
   auto tuned = load().tune(std::vector<Arg>{*there}, 1);

@@ -51,6 +51,7 @@ Expected<void> KernelWorkload::make_leaves(const std::shared_ptr<runtime::Device
     make_guarded_copies();
     return {};
   }
+  runtime::GuardedAllocations guard;
   auto kept = PlacedArguments::place(pristine_leaves_, device);
   if (!kept) return std::unexpected(kept.error());
   kept_ = std::move(*kept);
@@ -140,7 +141,7 @@ Expected<Result> KernelWorkload::run_guarded(const Candidate& candidate) {
   if (returned && executable(candidate).device()) returned = host_copies_.copy(*returned);
   if (!returned) return std::unexpected(checked(returned.error()));
   if (auto intact = runtime::GuardedAllocations::verify(); !intact) {
-    return std::unexpected(intact.error());
+    return std::unexpected(checked(intact.error()));
   }
   Result result;
   result.kind = Result::Kind::Sequence;

@@ -15,6 +15,7 @@
 #include "base/fork_lock.h"
 #include "base/hash.h"
 #include "runtime/cuda/device.h"
+#include "runtime/guard.h"
 
 namespace peri::runtime {
 
@@ -168,8 +169,13 @@ Expected<DeviceProperties> probe_device(std::string_view name, i64 index) {
   return ask_child(*row, index);
 }
 
+Expected<Storage> allocate_on(Device& device, i64 bytes) {
+  if (GuardedAllocations::active()) return GuardedAllocations::allocate(device, bytes);
+  return device.allocate(bytes);
+}
+
 Expected<Tensor> to_device(const Tensor& tensor, Device& device) {
-  auto storage = device.allocate(tensor.storage.bytes);
+  auto storage = allocate_on(device, tensor.storage.bytes);
   if (!storage) return std::unexpected(storage.error());
   auto copied = device.copy_in(storage->data, tensor.storage.data, tensor.storage.bytes);
   if (!copied) return std::unexpected(copied.error());

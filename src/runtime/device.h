@@ -108,6 +108,9 @@ Expected<std::shared_ptr<Device>> open_device(std::string_view name, i64 index);
 // forked later can open it. Of a device that is open already, at once.
 Expected<DeviceProperties> probe_device(std::string_view name, i64 index);
 
+// A block of the device's; between guard bytes while GuardedAllocations are active.
+Expected<Storage> allocate_on(Device& device, i64 bytes);
+
 // A copy with the same sizes, strides and offset in a copy of the whole storage.
 Expected<Tensor> to_device(const Tensor& tensor, Device& device);
 Expected<Tensor> to_host(const Tensor& tensor);  // itself if it is there

@@ -11,7 +11,6 @@
 #include "base/bug.h"
 #include "base/thread_pool.h"
 #include "ir/access_error.h"
-#include "runtime/guard.h"
 #include "types/sym_ops.h"
 
 namespace peri::runtime {
@@ -305,7 +304,7 @@ Expected<void> Executable::allocate(i64 index, CallFrame& frame) const {
     bytes = *needed;
   }
   Device* device = placement_.device.get();
-  auto storage = device == nullptr ? runtime::allocate(bytes) : device->allocate(bytes);
+  auto storage = device == nullptr ? runtime::allocate(bytes) : allocate_on(*device, bytes);
   if (!storage) return std::unexpected(storage.error());
   frame.storages[op.slot] = std::move(*storage);
   std::byte* data = frame.data[op.slot] = frame.storages[op.slot].data;
@@ -317,9 +316,6 @@ Expected<void> Executable::allocate(i64 index, CallFrame& frame) const {
     } else if (auto done = fill(*device, data, bytes, dtype, *number); !done) {
       return done;
     }
-  } else if (device != nullptr && GuardedAllocations::active()) {
-    std::byte poison[] = {GuardedAllocations::kPoison};
-    if (auto done = device->fill(data, bytes, poison); !done) return done;
   }
   return bind_views(op.slot, frame);
 }

@@ -21,6 +21,8 @@
 namespace peri::triton_test {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr double kMostCells = 150;  // of an interpreted grid
 constexpr const char* kNoTriton = "no Python with Triton: scripts/triton_venv.sh makes one";
 
@@ -383,6 +385,41 @@ TEST(Toolchain, SurvivesACrash) {
   EXPECT_EQ(error.code, "compiler-crashed");
   EXPECT_NE(error.message.find("died of signal 11"), std::string::npos);
   EXPECT_NE(error.message.find("boom"), std::string::npos);
+}
+
+TEST(Toolchain, KeepsASpareAfterACrash) {
+  const fs::path log = fs::temp_directory_path() / fmt::format("peri-spare-{}", getpid());
+  triton::ToolchainOptions options;
+  options.python = "/bin/sh";
+  options.processes = 1;
+  options.arguments = {"-c", fmt::format(R"(echo $$ >>{}
+echo '{{"hello": true, "version": "3.6.0"}}'
+while read -r line; do
+  case "$line" in *boom*) kill -SEGV $$;; esac
+  echo '{{"ok": true, "name": "'$$'", "format": "cubin", "binary": "Q09ERQ=="}}'
+done)",
+                                         log.string())};
+  auto starts = [&](std::size_t wanted) {  // by process number, in order
+    std::vector<std::string> numbers;
+    for (int wait = 0; wait < 1000 && numbers.size() < wanted; ++wait) {
+      numbers.clear();
+      std::ifstream file(log);
+      for (std::string line; std::getline(file, line);) numbers.push_back(line);
+      usleep(10'000);
+    }
+    return numbers;
+  };
+  triton::Toolchain toolchain(options);
+  triton::Source bad = tiny_source();
+  bad.text += "# boom\n";
+  EXPECT_EQ(toolchain.compile(bad, triton::targets()[1]).error().code, "compiler-crashed");
+  auto spare = starts(2);  // without a request
+  ASSERT_EQ(spare.size(), 2u);
+  auto binary = toolchain.compile(tiny_source(), triton::targets()[1]);
+  ASSERT_TRUE(binary) << binary.error().message;
+  EXPECT_EQ(binary->function, spare[1]);
+  EXPECT_EQ(starts(3).size(), 3u);  // the next spare
+  fs::remove(log);
 }
 
 TEST(Toolchain, EndsAHang) {

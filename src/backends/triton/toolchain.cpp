@@ -69,7 +69,6 @@ class Toolchain::Worker {
   static Expected<std::unique_ptr<Worker>> start(const ToolchainOptions& options) {
     auto worker = std::make_unique<Worker>();
     if (auto spawned = worker->spawn(options); !spawned) return std::unexpected(spawned.error());
-    if (auto greeted = worker->greet(options); !greeted) return std::unexpected(greeted.error());
     return worker;
   }
 
@@ -94,6 +93,29 @@ class Toolchain::Worker {
   }
 
   const std::string& compiler() const { return compiler_; }
+
+  // Waits until it has loaded Triton, and looks at the version.
+  Expected<void> greet(const ToolchainOptions& options) {
+    auto hello = receive(kStartTimeout);
+    std::string install = fmt::format("{} -m pip install triton==3.6.0", options.python);
+    if (!hello) {
+      return fail("no-triton",
+                  fmt::format("`{}` does not get as far as loading Triton: {}", options.python,
+                              hello.error().message),
+                  "try: " + install);
+    }
+    if (hello->contains("missing")) {
+      return fail(
+          "no-triton", fmt::format("`{}` has no Triton", options.python),
+          fmt::format("install it with `{}`, or name another Python with PERI_PYTHON", install));
+    }
+    std::string version = hello->value("version", std::string("?"));
+    compiler_ = "triton " + version;
+    if (is_supported(version)) return {};
+    return fail("unsupported-triton",
+                fmt::format("`{}` has Triton {}, which is not supported", options.python, version),
+                fmt::format("install one of 3.6 to 3.9: `{}`", install));
+  }
 
  private:
   Expected<void> spawn(const ToolchainOptions& options) {
@@ -132,28 +154,6 @@ class Toolchain::Worker {
                 fmt::format("cannot start `{}`: {}", options.python, std::strerror(failed)),
                 "GPU code needs Python 3 with Triton to compile: install it, or name it with "
                 "PERI_PYTHON");
-  }
-
-  Expected<void> greet(const ToolchainOptions& options) {
-    auto hello = receive(kStartTimeout);
-    std::string install = fmt::format("{} -m pip install triton==3.6.0", options.python);
-    if (!hello) {
-      return fail("no-triton",
-                  fmt::format("`{}` does not get as far as loading Triton: {}", options.python,
-                              hello.error().message),
-                  "try: " + install);
-    }
-    if (hello->contains("missing")) {
-      return fail(
-          "no-triton", fmt::format("`{}` has no Triton", options.python),
-          fmt::format("install it with `{}`, or name another Python with PERI_PYTHON", install));
-    }
-    std::string version = hello->value("version", std::string("?"));
-    compiler_ = "triton " + version;
-    if (is_supported(version)) return {};
-    return fail("unsupported-triton",
-                fmt::format("`{}` has Triton {}, which is not supported", options.python, version),
-                fmt::format("install one of 3.6 to 3.9: `{}`", install));
   }
 
   Expected<json> receive(double timeout) {
@@ -237,15 +237,31 @@ Expected<std::unique_ptr<Toolchain::Worker>> Toolchain::take() {
     idle_.pop_back();
     return worker;
   }
+  std::unique_ptr<Worker> spare = std::move(spare_);
+  bool had_spare = spare != nullptr;
   lock.unlock();
-  auto started = Worker::start(options_);
+  auto started =
+      had_spare ? Expected<std::unique_ptr<Worker>>(std::move(spare)) : Worker::start(options_);
+  if (started) {
+    if (auto greeted = (*started)->greet(options_); !greeted) {
+      started = std::unexpected(greeted.error());
+    }
+  }
   if (!started) {
     give_back(nullptr);
     return started;
   }
+  if (had_spare) start_spare();
   lock.lock();
   compiler_ = (*started)->compiler();
   return started;
+}
+
+// Without waiting for it; if it cannot be had, the next request starts a process, and says why.
+void Toolchain::start_spare() {
+  std::lock_guard lock(mutex_);
+  if (spare_) return;
+  if (auto started = Worker::start(options_)) spare_ = std::move(*started);
 }
 
 void Toolchain::give_back(std::unique_ptr<Worker> worker) {
@@ -331,7 +347,8 @@ Expected<Binary> Toolchain::run(const Source& source, const Target& target) {
   auto reply = (*worker)->ask(request_of(source, target, id), options_.timeout);
   std::string compiler = (*worker)->compiler();
   if (!reply) {
-    worker->reset();  // ends the process; the next request starts another
+    worker->reset();  // ends the process; the next request takes another
+    start_spare();
     give_back(nullptr);
     return std::unexpected(reply.error());
   }

@@ -1,7 +1,8 @@
 // Triton source to machine code, through a pool of Python processes that have Triton loaded.
 //
 // A process starts when all others are busy, up to one for each CPU, and serves many requests. It
-// needs no GPU and no torch. A compiler that crashes or hangs costs its request only.
+// needs no GPU and no torch. A compiler that crashes or hangs costs its request only: from the
+// first crash on, a spare process loads Triton ahead of the next.
 #pragma once
 
 #include <condition_variable>
@@ -64,11 +65,13 @@ class Toolchain {
   std::optional<Binary> find(const backends::CodeStore& store, std::string_view key);
   Expected<std::unique_ptr<Worker>> take();
   void give_back(std::unique_ptr<Worker> worker);
+  void start_spare();
 
   ToolchainOptions options_;
   std::mutex mutex_;
   std::condition_variable freed_;
   std::vector<std::unique_ptr<Worker>> idle_;
+  std::unique_ptr<Worker> spare_;  // has yet to say hello
   i64 busy_ = 0;
   i64 next_id_ = 0;
   std::string compiler_;  // as Binary has it; "": no worker has started yet
