@@ -106,8 +106,9 @@ class Kernel {
 
   // Searches for the fastest config for these arguments, uses it from now on, and keeps it in the
   // cache. With dynamic shapes, sizes that were tuned for before keep theirs, if there is a cache.
-  // Of a device other than the CPU it fails with `cannot-tune-here`: candidates run in processes of
-  // their own, which cannot use a device that this one has opened. `peri tune --device` tunes.
+  // On the CPU candidates run in processes of their own. On another device, which this process has
+  // opened, they run in it: one that faults ends the search and the device's use (`device-fault`),
+  // and one that never ends hangs the program; `peri tune --device` shields from both.
   Expected<Tuned> tune(std::span<const Arg> args, double seconds) const;
 
   // The config that a call with these arguments uses.

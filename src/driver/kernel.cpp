@@ -476,13 +476,21 @@ Expected<Result> Kernel::call(std::span<const Arg> args) const {
   return executable->call(bound, impl_->request.settings.threads);
 }
 
-Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
-  const std::string& device = impl_->request.device;
-  if (runtime::is_device(backends::parse_device(device).device)) {
-    return fail("cannot-tune-here",
-                fmt::format("a program that calls kernels on `{}` cannot tune them", device),
-                fmt::format("`peri tune --device {}` does; calls use what it finds", device));
+namespace {
+
+// With copies of tensors that are on a device.
+Expected<driver::Arguments> on_host(driver::Arguments arguments) {
+  for (auto& [name, argument] : arguments) {
+    auto here = runtime::to_host(argument.tensor);
+    if (!here) return std::unexpected(here.error());
+    argument.tensor = std::move(*here);
   }
+  return arguments;
+}
+
+}  // namespace
+
+Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
   auto found = impl_->find(args);
   std::unique_ptr<Specialisation> draft;
   if (!found && found.error().code == "not-tuned") {
@@ -492,10 +500,12 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
     found = draft.get();
   }
   if (!found) return std::unexpected(found.error());
+  auto arguments = on_host(impl_->arguments_of(args));
+  if (!arguments) return std::unexpected(arguments.error());
   std::lock_guard lock(impl_->mutex);
   driver::Compilation& c = (*found)->compilation;
   c.request.settings.budget = seconds;
-  auto record = driver::tune_kernel(c, impl_->arguments_of(args), {});
+  auto record = driver::tune_kernel(c, *arguments, {});
   if (!record) return std::unexpected(with_text(record.error(), c.diags));
   auto code = driver::generate(c, c.config);
   if (!code) return std::unexpected(code.error());

@@ -95,12 +95,35 @@ TEST_F(KernelOnDevice, RefusesViewsThatAreNone) {
   EXPECT_EQ(from_device_pointer(&one, Dtype::F32, {1}, {}, "cpu").error().code, "unknown-device");
 }
 
-TEST_F(KernelOnDevice, SaysWhereToTune) {
+TEST_F(KernelOnDevice, TunesInThisProcess) {
   auto there = to_device(arange(Dtype::F32, kSize), "cuda");
   ASSERT_TRUE(there);
-  auto tuned = load().tune(std::vector<Arg>{*there}, 1);
+  Kernel kernel = load();
+  auto tuned = kernel.tune(std::vector<Arg>{*there}, 0.5);
+  ASSERT_TRUE(tuned) << tuned.error().message;
+  EXPECT_GT(tuned->seconds, 0);
+  EXPECT_EQ(*kernel.config(std::vector<Arg>{*there}), tuned->config);
+  auto result = kernel(*there);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(get_real(*to_host(result->tensor), 5), 10);
+  EXPECT_EQ(get_real(*to_host(*there), 5), 5);  // as it was
+}
+
+TEST_F(KernelOnDevice, ACandidateThatBreaksTheDeviceIsAnError) {
+  auto there = to_device(arange(Dtype::F32, kSize), "cuda");
+  ASSERT_TRUE(there);
+  Kernel kernel = load();
+  ASSERT_TRUE(kernel(*there));
+  i64 calls = 0;
+  fake().kernels["twice"] = [&](const cuda::LaunchConfig& config, void** params) {
+    driver::run_twice(config, params);
+    if (++calls == 40) fake().sticky = cuda::kIllegalAddress;
+  };
+  auto tuned = kernel.tune(std::vector<Arg>{*there}, 0.5);
+  fake().sticky = cuda::kSuccess;
+  fake().kernels["twice"] = driver::run_twice;
   ASSERT_FALSE(tuned);
-  EXPECT_EQ(tuned.error().code, "cannot-tune-here");
+  EXPECT_EQ(tuned.error().code, "device-fault");
 }
 
 }  // namespace

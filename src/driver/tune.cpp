@@ -162,7 +162,20 @@ Expected<void> prepare(Compilation& c) {
               fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
 }
 
-// Runs a strategy on candidates in a worker process.
+// Candidates run in a worker process; but where this one has opened the device, which a fork cannot
+// use then, they run here.
+std::unique_ptr<tune::Bench> make_bench(const Compilation& c, tune::Workload& workload,
+                                        const tune::SessionOptions& session, i64 memory_bytes) {
+  const i64 threads = ThreadPool::available_cpus();
+  if (c.device && c.request.opens_device) {
+    return tune::local_bench(workload, threads, session.clock);
+  }
+  return tune::isolated_bench(
+      workload, threads, session.clock,
+      {.memory_bytes = memory_bytes, .is_interrupted = session.is_interrupted});
+}
+
+// Runs a strategy on candidates.
 Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
                                    const Arguments& arguments, const TuneOptions& options,
                                    tune::SessionOptions session) {
@@ -177,12 +190,15 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
-  auto bench = tune::isolated_bench(
-      workload, ThreadPool::available_cpus(), session.clock,
-      {.memory_bytes = worker_bytes(c, arguments), .is_interrupted = options.is_interrupted});
-  auto record = tune::tune(strategy, c.default_config, *bench, session, std::move(described));
-  if (record) record->elapsed = session.clock() - started;
-  return record;
+  auto bench = make_bench(c, workload, session, worker_bytes(c, arguments));
+  try {
+    auto record = tune::tune(strategy, c.default_config, *bench, session, std::move(described));
+    if (record) record->elapsed = session.clock() - started;
+    return record;
+  } catch (const tune::WorkloadLost& lost) {  // in this process
+    return fail("device-fault", fmt::format("a candidate broke the device: {}", lost.what()),
+                "`peri tune` tries candidates in processes of their own");
+  }
 }
 
 }  // namespace

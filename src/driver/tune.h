@@ -27,7 +27,8 @@ Outlook outlook_of_default(const Compilation& c);
 
 // Runs the phases up to `space` if they have not run; then searches with the settings' strategy,
 // effort, budget and seed, or among the decorator's configs if it gives several. Candidates are
-// compiled and run in a worker process, on copies of the arguments that they write to. The best
+// compiled and run in a worker process, on copies of the arguments that they write to; in this one
+// if the request lets it open the device (`opens_device`). The arguments are on the host. The best
 // config becomes the compilation's, with origin "tuned", and goes to the cache with its record.
 Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
                                    const TuneOptions& options);

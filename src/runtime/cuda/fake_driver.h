@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -90,7 +91,9 @@ struct FakeDriver {
   FakeDriver(const FakeDriver&) = delete;
   FakeDriver& operator=(const FakeDriver&) = delete;
 
+  std::recursive_mutex mutex;  // of loading and counting: configs are made in several threads
   Status count(const char* symbol) {
+    std::lock_guard lock(mutex);
     ++calls[symbol];
     auto found = fails.find(symbol);
     return found == fails.end() ? kSuccess : found->second;
@@ -231,6 +234,7 @@ inline void fill_memory(Driver& d) {
 inline void fill_code(Driver& d) {
   d.module_load = [](Module* module, const void* image) {
     const char* text = static_cast<const char*>(image);
+    std::lock_guard lock(it().mutex);
     it().modules.push_back({text, FakeDriver::current_context()});
     *module = handle<Module>(&it().modules.back());
     return it().count("cuModuleLoadData");
@@ -238,6 +242,7 @@ inline void fill_code(Driver& d) {
   d.module_unload = [](Module) { return it().count("cuModuleUnload"); };
   d.module_function = [](Function* function, Module module, const char* name) {
     const auto* from = reinterpret_cast<const FakeDriver::Loaded*>(module);
+    std::lock_guard lock(it().mutex);
     it().functions.push_back({name, from->context});
     *function = handle<Function>(&it().functions.back());
     return it().count("cuModuleGetFunction");
