@@ -1,7 +1,11 @@
 #include "driver/code_cache.h"
 
+#include <algorithm>
+#include <map>
 #include <mutex>
+#include <shared_mutex>
 
+#include "base/fork_lock.h"
 #include "driver/tuned_store.h"
 
 namespace peri::driver {
@@ -32,7 +36,77 @@ class DiskCodeStore final : public backends::CodeStore {
   runtime::Cache cache_;
 };
 
+// Passes everything on, and notes the keys.
+class NotingStore final : public backends::CodeStore {
+ public:
+  explicit NotingStore(backends::CodeStore& store) : store_(store) {}
+
+  std::optional<std::string> get(std::string_view key) const override {
+    auto found = store_.get(key);
+    if (found) keys_.emplace_back(key);
+    return found;
+  }
+  void put(std::string_view key, std::string_view payload) override {
+    store_.put(key, payload);
+    keys_.emplace_back(key);
+  }
+
+  const std::vector<std::string>& keys() const { return keys_; }
+
+ private:
+  backends::CodeStore& store_;
+  mutable std::vector<std::string> keys_;
+};
+
+std::string uses_key(const std::string& record) { return std::string(kUsesKey) + record; }
+
+std::string print_keys(std::span<const std::string> keys) {
+  std::string text;
+  for (const std::string& key : keys) text += key + "\n";
+  return text;
+}
+
 }  // namespace
+
+Expected<void> note_code(const Compilation& c, const tune::Record& record) {
+  if (!c.device || !c.code_store) return {};
+  NotingStore store(*c.code_store);
+  backends::CompileOptions options;
+  options.store = &store;
+  {
+    std::shared_lock lock(fork_lock());
+    const space::Config& winner = record.trials[record.winner].config;
+    auto code = c.backend->compile(c.lowered->kernel, winner, options);
+    if (!code) return std::unexpected(code.error());
+  }
+  TunedStore tuned(c.request);
+  return tuned.cache().put(uses_key(entry_of(record).record), print_keys(store.keys()));
+}
+
+std::vector<RecordedCode> code_of(const runtime::Cache& cache, const std::string& record) {
+  std::vector<RecordedCode> code;
+  auto text = cache.get(uses_key(record));
+  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+  while (!rest.empty()) {
+    std::string key(rest.substr(0, rest.find('\n')));
+    rest.remove_prefix(std::min(rest.size(), key.size() + 1));
+    if (!key.starts_with(backends::kCodeKey)) continue;
+    if (auto payload = cache.get(key)) code.push_back({record, key, *std::move(payload)});
+  }
+  return code;
+}
+
+Expected<void> keep_code(runtime::Cache& cache, std::span<const RecordedCode> code) {
+  std::map<std::string, std::vector<std::string>> keys;
+  for (const RecordedCode& one : code) {
+    if (auto put = cache.put(one.key, one.payload); !put) return put;
+    keys[one.record].push_back(one.key);
+  }
+  for (const auto& [record, its] : keys) {
+    if (auto put = cache.put(uses_key(record), print_keys(its)); !put) return put;
+  }
+  return {};
+}
 
 std::shared_ptr<backends::CodeStore> open_code_store(const Request& request) {
   if (request.settings.no_cache) return nullptr;

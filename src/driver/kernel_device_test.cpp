@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "driver/fake_device_test.h"
+#include "driver/record_files.h"
 #include "peri/kernel.h"
 
 namespace peri {
@@ -107,6 +108,54 @@ TEST_F(KernelOnDevice, TunesInThisProcess) {
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(get_real(*to_host(result->tensor), 5), 10);
   EXPECT_EQ(get_real(*to_host(*there), 5), 5);  // as it was
+}
+
+TEST_F(KernelOnDevice, ExportedCodeRunsWhereThereIsNoCompiler) {
+  auto there = to_device(arange(Dtype::F32, kSize), "cuda");
+  ASSERT_TRUE(there);
+  const std::vector<Arg> args{*there};
+  ASSERT_TRUE(load().tune(args, 0.3));
+  driver::Settings here, elsewhere;
+  here.cache_dir = machine_.cache();
+  elsewhere.cache_dir = machine_.cache() + "-elsewhere";
+  driver::TunedStore store(here, {}), other(elsewhere, {});
+  ASSERT_EQ(store.entries().size(), 1u);
+  const std::string hash = store.entries()[0].entry.record;
+  auto record = store.record_of(store.entries()[0].entry);
+  ASSERT_TRUE(record);
+  auto code = driver::code_of(store.cache(), hash);
+  ASSERT_EQ(code.size(), 1u);
+
+  const std::string file = machine_.cache() + "/exported.json";
+  std::ofstream(file) << driver::print_records({&*record, 1}, code);
+  std::vector<driver::RecordedCode> read;
+  auto records = driver::read_records(file, &read);
+  ASSERT_TRUE(records) << records.error().message;
+  ASSERT_TRUE(driver::keep_code(other.cache(), read));
+  ASSERT_TRUE(other.put(records->at(0)));
+  EXPECT_EQ(driver::code_of(other.cache(), hash).size(), 1u);  // to be exported again
+
+  setenv("PERI_PYTHON", "/nowhere/python3", 1);
+  auto kernel =
+      Kernel::from_text(kText, "twice", {.device = "cuda", .cache_dir = elsewhere.cache_dir});
+  ASSERT_TRUE(kernel);
+  auto result = (*kernel)(*there);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(get_real(*to_host(result->tensor), 5), 10);
+}
+
+TEST_F(KernelOnDevice, CodeInAFileIsLookedAt) {
+  const std::string file = machine_.compiler() + ".json";
+  for (const char* code : {R"({"record": "r", "key": "code-1", "hex": "0g"})",
+                           R"({"record": "r", "key": "code-1", "hex": "012"})",
+                           R"({"record": "r", "key": "tuned-1", "hex": "00"})",
+                           R"({"record": "r", "key": "code-/../x", "hex": "00"})",
+                           R"({"key": "code-1", "hex": "00"})", "7"}) {
+    std::ofstream(file) << R"({"schema": 1, "records": [], "code": [)" << code << "]}";
+    auto records = driver::read_records(file);
+    ASSERT_FALSE(records) << code;
+    EXPECT_EQ(records.error().code, "bad-record");
+  }
 }
 
 TEST_F(KernelOnDevice, ACandidateThatBreaksTheDeviceIsAnError) {

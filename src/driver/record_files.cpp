@@ -40,7 +40,58 @@ Expected<void> add_record(const tune::Json& json, const std::string& place, cons
   return {};
 }
 
-Expected<void> add_file(const std::string& path, std::vector<Record>& records) {
+// --- machine code, as hexadecimal digits ---
+
+constexpr std::string_view kDigits = "0123456789abcdef";
+
+std::string hex_of(std::string_view bytes) {
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+std::optional<std::string> bytes_of(std::string_view hex) {
+  if (hex.size() % 2 != 0) return std::nullopt;
+  std::string bytes;
+  bytes.reserve(hex.size() / 2);
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    const std::size_t high = kDigits.find(hex[i]), low = kDigits.find(hex[i + 1]);
+    if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
+    bytes += static_cast<char>(high << 4 | low);
+  }
+  return bytes;
+}
+
+Expected<void> add_code(const tune::Json& list, const std::string& path,
+                        std::vector<RecordedCode>& code) {
+  if (!list.is_array()) return bad(path, "$.code: is no list");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const tune::Json& json = list[i];
+    auto text = [&](const char* field) {
+      const bool has = json.is_object() && json.contains(field) && json[field].is_string();
+      return has ? json[field].get<std::string>() : std::string();
+    };
+    RecordedCode one{text("record"), text("key"), ""};
+    auto bytes = bytes_of(text("hex"));
+    const bool is_word = one.key.find_first_of("/\n") == std::string::npos &&
+                         one.record.find_first_of("/\n") == std::string::npos;
+    if (!bytes || bytes->empty() || one.record.empty() || !is_word ||
+        !one.key.starts_with(backends::kCodeKey)) {
+      return bad(path, fmt::format("$.code[{}]: expected record, key and hexadecimal digits", i));
+    }
+    one.payload = *std::move(bytes);
+    code.push_back(std::move(one));
+  }
+  return {};
+}
+
+Expected<void> add_file(const std::string& path, std::vector<Record>& records,
+                        std::vector<RecordedCode>& code) {
   auto text = read_file(path, kMostFileBytes);
   if (!text) return std::unexpected(text.error());
   auto json = tune::parse_json(*text, "bad-record", kMostFileBytes);
@@ -48,14 +99,16 @@ Expected<void> add_file(const std::string& path, std::vector<Record>& records) {
   if (!json->is_object() || !json->contains("records"))
     return add_record(*json, "$", path, records);
   const tune::Json& list = (*json)["records"];
-  const bool fits = json->size() == 2 && json->contains("schema") && (*json)["schema"] == 1 &&
-                    list.is_array() && static_cast<i64>(list.size()) <= kMostRecords;
+  const bool has_code = json->contains("code");
+  const bool fits = json->size() == (has_code ? 3 : 2) && json->contains("schema") &&
+                    (*json)["schema"] == 1 && list.is_array() &&
+                    static_cast<i64>(list.size()) <= kMostRecords;
   if (!fits) return bad(path, R"($: expected {"schema": 1, "records": [...]})");
   for (std::size_t i = 0; i < list.size(); ++i) {
     auto added = add_record(list[i], fmt::format("$.records[{}]", i), path, records);
     if (!added) return added;
   }
-  return {};
+  return has_code ? add_code((*json)["code"], path, code) : Expected<void>();
 }
 
 }  // namespace
@@ -189,9 +242,11 @@ class Collector {
       }
     }
     for (const CacheListing::Item& item : listing.entries) {
-      if (item.layer != Layer::User || !item.key.starts_with("record-")) continue;
-      if (kept_.contains(item.key)) continue;
-      const bool follows = gone_.contains(item.key);
+      if (item.layer != Layer::User) continue;
+      std::string record = item.key;
+      if (record.starts_with(kUsesKey)) record.replace(0, kUsesKey.size(), "record-");
+      if (!record.starts_with("record-") || kept_.contains(record)) continue;
+      const bool follows = gone_.contains(record);
       if (follows || now_ - item.modified > kGrace) {
         garbage_.push_back({item.key, item.path,
                             follows ? "of a removed entry" : "no entry refers to it", item.bytes});
@@ -214,15 +269,22 @@ class Collector {
 
 }  // namespace
 
-std::string print_records(std::span<const Record> records) {
+std::string print_records(std::span<const Record> records, std::span<const RecordedCode> code) {
   std::string text = "{\"schema\": 1, \"records\": [";
   for (std::size_t i = 0; i < records.size(); ++i) {
     text += (i == 0 ? "\n" : ",\n") + tune::print_record(records[i]);
   }
-  return text + "]}\n";
+  text += "]";
+  for (std::size_t i = 0; i < code.size(); ++i) {
+    const tune::Json json = {
+        {"record", code[i].record}, {"key", code[i].key}, {"hex", hex_of(code[i].payload)}};
+    text += (i == 0 ? ",\n\"code\": [\n" : ",\n") + json.dump();
+  }
+  return text + (code.empty() ? "}\n" : "]}\n");
 }
 
-Expected<std::vector<Record>> read_records(const std::string& path) {
+Expected<std::vector<Record>> read_records(const std::string& path,
+                                           std::vector<RecordedCode>* code) {
   std::vector<std::string> files;
   std::error_code error;
   if (fs::is_directory(path, error)) {
@@ -234,9 +296,11 @@ Expected<std::vector<Record>> read_records(const std::string& path) {
     files.push_back(path);
   }
   std::vector<Record> records;
+  std::vector<RecordedCode> found;
   for (const std::string& file : files) {
-    if (auto added = add_file(file, records); !added) return std::unexpected(added.error());
+    if (auto added = add_file(file, records, found); !added) return std::unexpected(added.error());
   }
+  if (code != nullptr) code->insert(code->end(), found.begin(), found.end());
   return records;
 }
 

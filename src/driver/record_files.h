@@ -5,16 +5,19 @@
 #include <string>
 #include <vector>
 
+#include "driver/code_cache.h"
 #include "driver/tuned_store.h"
 
 namespace peri::driver {
 
-// `{"schema": 1, "records": [...]}`.
-std::string print_records(std::span<const tune::Record> records);
+// `{"schema": 1, "records": [...]}`, and with machine code, `"code": [{"record", "key", "hex"}]`.
+std::string print_records(std::span<const tune::Record> records,
+                          std::span<const RecordedCode> code = {});
 // A file of print_records, a file of one record, or a folder of such files (*.json). All or
 // nothing: `bad-record` names the file and the place; so do keys that are not those of their
-// content.
-Expected<std::vector<tune::Record>> read_records(const std::string& path);
+// content. Machine code is added to `code`, if that is given.
+Expected<std::vector<tune::Record>> read_records(const std::string& path,
+                                                 std::vector<RecordedCode>* code = nullptr);
 
 // `given` completed, with the nearest legal value where the space of `c` has other limits; none if
 // that is not legal as a whole.

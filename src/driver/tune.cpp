@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/thread_pool.h"
+#include "driver/code_cache.h"
 #include "driver/quarantine.h"
 #include "driver/record_files.h"
 #include "driver/shapes.h"
@@ -144,6 +145,7 @@ void keep_result(const Compilation& c, const tune::Record& record) {
     bool is_harmful = trial.status == tune::Status::Crashed || trial.status == tune::Status::Hung;
     if (is_harmful) (void)quarantine.add(trial.config, trial.status, trial.reason);
   }
+  if (auto noted = note_code(c, record); !noted && c.request.warn) c.request.warn(noted.error());
   if (!kept || !*kept || !c.request.warn) return;
   c.request.warn({"better-entry",
                   fmt::format("the cache keeps an earlier config of `{}`: {} a call, this one {}",

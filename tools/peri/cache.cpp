@@ -196,28 +196,35 @@ class CacheCommand {
 
   Expected<void> export_records() {
     std::vector<tune::Record> records;
+    std::vector<driver::RecordedCode> code;
     for (const Located& located : store_.entries()) {
       if (!matches(located, options_.target)) continue;
       for (const driver::TunedRow* row : located.entry.rows()) {
         if (auto record = store_.record_of(*row)) records.push_back(*std::move(record));
+        std::ranges::move(driver::code_of(store_.cache(), row->record), std::back_inserter(code));
       }
     }
-    const std::string text = driver::print_records(records);
+    const std::string text = driver::print_records(records, code);
     const std::string_view parts[] = {text};
     if (auto written = replace_file(options_.out, parts); !written) return written;
     session_.json()["records"] = records.size();
-    session_.text(fmt::format("{} records in {}", records.size(), options_.out));
+    session_.json()["code"] = code.size();
+    const std::string functions =
+        code.empty() ? "" : fmt::format(" and machine code of {} functions", code.size());
+    session_.text(fmt::format("{} records{} in {}", records.size(), functions, options_.out));
     return {};
   }
 
   // Everything is read and checked before anything is kept.
   Expected<void> import_records() {
     std::map<std::string, std::vector<tune::Record>> by_key;
+    std::vector<driver::RecordedCode> code;
     for (const std::string& file : options_.files) {
-      auto records = driver::read_records(file);
+      auto records = driver::read_records(file, &code);
       if (!records) return std::unexpected(records.error());
       for (tune::Record& record : *records) by_key[record.key].push_back(std::move(record));
     }
+    if (auto put = driver::keep_code(store_.cache(), code); !put) return put;
     i64 stored = 0, kept = 0, conflicts = 0;
     for (const auto& [key, records] : by_key) {
       if (has_conflict(records)) {
