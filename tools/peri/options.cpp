@@ -128,7 +128,8 @@ void add_cache(CLI::App& app, Options& options) {
   CLI::App* why = add_action(*cache, options, "why", "Tell which config a call uses, and why");
   add_kernel(*why, options);
   add_settings(*why, options, {"device", "cpu", "python"});
-  CLI::App* store = add_action(*cache, options, "export", "Write records to one file");
+  CLI::App* store = add_action(*cache, options, "export",
+                               "Write records, and the GPU code of their winners, to one file");
   store->add_option("filter", options.target, filter);
   store->add_option("--out", options.out, "file to write")->type_name("FILE")->required();
   for (const char* name : {"import", "merge"}) {
