@@ -34,11 +34,18 @@ i64 Race::next_look() const {
   return look;
 }
 
-double Race::error() const {
-  if (logs_.empty()) return HUGE_VAL;
+double Race::standard_error(i64 pairs) const {
   double noise = std::max(noise_, kLeastNoise);
-  if (pairs() >= kOwnSpread) noise = std::max(noise, deviation(logs_));
-  return kPocock * kMedianError * noise / std::sqrt(static_cast<double>(pairs()));
+  if (this->pairs() >= kOwnSpread) noise = std::max(noise, deviation(logs_));
+  return kMedianError * noise / std::sqrt(static_cast<double>(pairs));
+}
+
+double Race::error() const { return logs_.empty() ? HUGE_VAL : kPocock * standard_error(pairs()); }
+
+bool Race::is_futile() const {
+  if (result() != Result::Open || pairs() < kFirstLook) return false;
+  const double hopeful = median_of(logs_) - standard_error(pairs());
+  return hopeful + kPocock * standard_error(kMostPairs) >= 0;
 }
 
 Race::Result Race::result() const {

@@ -17,6 +17,7 @@ class Race {
  public:
   enum class Result : u8 { Open, Faster, Slower };
   static constexpr i64 kFirstLook = 3, kLooks = 5;
+  static constexpr i64 kMostPairs = kFirstLook << (kLooks - 1);
   static constexpr double kConfidence = 0.95;
 
   // `noise`: standard deviation of the log ratio of one pair.
@@ -29,6 +30,9 @@ class Race {
   Result result() const;
   // Whether the candidate may still turn out faster by a share of `least` (0.01: 1 %).
   bool may_gain(double least) const { return low() < 1 - least; }
+  // Open, and the looks to come would not show the candidate to be faster even if it were by one
+  // standard error faster than it was seen to be: going on is not worth the time.
+  bool is_futile() const;
   double ratio() const;  // candidate / incumbent
   // Confidence interval of the ratio.
   double low() const;
@@ -38,7 +42,8 @@ class Race {
   static double noise_of(const std::vector<double>& a, const std::vector<double>& b);
 
  private:
-  double error() const;  // half of the interval, in logs
+  double standard_error(i64 pairs) const;  // of the median of so many, in logs
+  double error() const;                    // half of the interval, in logs
 
   double noise_;
   std::vector<double> logs_;

@@ -9,23 +9,23 @@ namespace peri::tune {
 namespace {
 
 // A race of two that differ by `ratio`, with log-normal noise, looked at as a session does.
-Race::Result run(double ratio, double noise, std::mt19937_64& rng) {
+Race run(double ratio, double noise, std::mt19937_64& rng, bool gives_up = false) {
   std::normal_distribution<double> normal(0, noise / std::sqrt(2));
   Race race(noise);
   for (i64 look = 0; look < Race::kLooks; ++look) {
     for (i64 more = race.next_look() - race.pairs(); more > 0; --more) {
       race.add(ratio * std::exp(normal(rng)), std::exp(normal(rng)));
     }
-    if (race.result() != Race::Result::Open) break;
+    if (race.result() != Race::Result::Open || (gives_up && race.is_futile())) break;
   }
-  return race.result();
+  return race;
 }
 
 double share(Race::Result result, double ratio, double noise) {
   std::mt19937_64 rng(7);
   constexpr i64 kRaces = 4000;
   i64 count = 0;
-  for (i64 i = 0; i < kRaces; ++i) count += run(ratio, noise, rng) == result ? 1 : 0;
+  for (i64 i = 0; i < kRaces; ++i) count += run(ratio, noise, rng).result() == result ? 1 : 0;
   return static_cast<double>(count) / kRaces;
 }
 
@@ -39,6 +39,19 @@ TEST(Race, FindsDifferencesBeyondTheNoise) {
   EXPECT_GT(share(Race::Result::Faster, 0.95, 0.02), 0.99);
   EXPECT_GT(share(Race::Result::Slower, 1.05, 0.02), 0.99);
   EXPECT_LT(share(Race::Result::Faster, 1.02, 0.05), 0.01);
+}
+
+// Ties are found out early, and next to no real gain is given up for that.
+TEST(Race, FutileRacesEndEarly) {
+  std::mt19937_64 rng(7);
+  constexpr i64 kRaces = 2000;
+  i64 pairs = 0, faster = 0;
+  for (i64 i = 0; i < kRaces; ++i) {
+    pairs += run(1, 0.02, rng, true).pairs();
+    faster += run(0.97, 0.02, rng, true).result() == Race::Result::Faster ? 1 : 0;
+  }
+  EXPECT_LT(pairs, kRaces * Race::kMostPairs / 3);
+  EXPECT_GT(faster, kRaces * 95 / 100);
 }
 
 TEST(Race, EstimatesTheRatio) {

@@ -22,6 +22,7 @@ constexpr i64 kControlPairs = 8;
 constexpr double kFinalShare = 0.1;  // of the budget, for the final round
 constexpr double kFinalSeconds = 2;  // at most
 constexpr i64 kFinalRounds = 400;
+constexpr i64 kPruneRounds = 12;  // between looks for finalists that are slower
 // A group of pairs is repeated when most of a quarter of the incumbent's timings are this much
 // slower than its fastest: single outliers do not move medians.
 constexpr double kUnsteady = 1.3;
@@ -202,7 +203,8 @@ class Session {
     for (i64 look = 0; verdict.ok() && !hopeless && look < Race::kLooks; ++look) {
       if (look > 0 && (now() > end || is_interrupted())) break;
       verdict = add_pairs(race, number, race.next_look() - race.pairs(), end);
-      if (race.result() != Race::Result::Open || !race.may_gain(kLeastWin)) break;
+      if (race.result() != Race::Result::Open) break;
+      if (!race.may_gain(kLeastWin) || race.is_futile()) break;
     }
     Trial& trial = trials()[number];
     if (!verdict.ok()) return mark_failed(trial, verdict);
@@ -391,7 +393,8 @@ class Session {
     record_.elapsed = now();
   }
 
-  // The finalists in turns; the default, and then the earlier found, wins ties.
+  // The finalists in turns, without those that turn out to be slower; the default, and then the
+  // earlier found, wins ties.
   void run_final_round() {
     double all = 0;
     for (i64 finalist : finalists_) all += trials()[finalist].seconds;
@@ -404,27 +407,45 @@ class Session {
     double end =
         std::min(options_.budget > 0 ? options_.budget : HUGE_VAL, now() + final_seconds());
     std::vector<std::vector<double>> samples(finalists_.size());
-    i64 rounds = Race::kFirstLook;
-    while (static_cast<i64>(samples[0].size()) < kFinalRounds && !is_interrupted()) {
-      if (!samples[0].empty() && now() > end) break;
-      TimeResult result = time(finalists_, rounds);
+    std::vector<std::size_t> racing;
+    for (std::size_t i = 0; i < samples.size(); ++i) racing.push_back(i);
+    i64 rounds = 0;
+    while (rounds < kFinalRounds && !is_interrupted()) {
+      if (rounds > 0 && now() > end) break;
+      std::vector<i64> ids;
+      for (std::size_t i : racing) ids.push_back(finalists_[i]);
+      TimeResult result = time(ids, Race::kFirstLook);
       if (!result.verdict.ok()) break;
-      for (std::size_t i = 0; i < samples.size(); ++i) {
-        samples[i].insert(samples[i].end(), result.samples[i].begin(), result.samples[i].end());
+      for (std::size_t i = 0; i < racing.size(); ++i) {
+        std::vector<double>& to = samples[racing[i]];
+        to.insert(to.end(), result.samples[i].begin(), result.samples[i].end());
       }
+      rounds += Race::kFirstLook;
+      if (rounds % kPruneRounds == 0) drop_slower(samples, racing);
     }
-    if (!samples[0].empty()) choose(samples);
+    if (!samples[0].empty()) choose(samples, racing);
+  }
+
+  // Of those still racing; the default stays, for the gain to be told.
+  void drop_slower(const std::vector<std::vector<double>>& samples,
+                   std::vector<std::size_t>& racing) const {
+    std::size_t leader =
+        *std::ranges::min_element(racing, {}, [&](std::size_t i) { return median_of(samples[i]); });
+    std::erase_if(racing, [&](std::size_t i) {
+      return i != 0 && race_of(samples[i], samples[leader]).result() == Race::Result::Slower;
+    });
   }
 
   Race race_of(const std::vector<double>& mine, const std::vector<double>& its) const {
     Race race(record_.noise);
-    for (std::size_t i = 0; i < mine.size(); ++i) race.add(mine[i], its[i]);
+    for (std::size_t i = 0; i < std::min(mine.size(), its.size()); ++i) race.add(mine[i], its[i]);
     return race;
   }
 
-  void choose(const std::vector<std::vector<double>>& samples) {
+  void choose(const std::vector<std::vector<double>>& samples,
+              const std::vector<std::size_t>& racing) {
     std::size_t winner = 0;
-    for (std::size_t i = 1; i < samples.size(); ++i) {
+    for (std::size_t i : racing) {
       if (race_of(samples[i], samples[winner]).result() == Race::Result::Faster) winner = i;
     }
     i64 second = -1;

@@ -22,7 +22,7 @@ struct SessionOptions {
   double budget = 0;           // seconds for everything; 0: until no gain is expected
   double most_seconds = 600;   // without a budget
   double least_gain = 0.01;    // without a budget: an expected gain below this ends the search
-  i64 finalists = 5;           // besides the default
+  i64 finalists = 10;          // besides the default
   i64 batch = 8;               // configs compiled side by side before they are timed
   double race_seconds = 0.05;  // of one race, before it counts as a tie
   double hang_seconds = 0.05;  // beside a multiple of the default's time, until a call is ended

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "backends/cpu/contraction.h"
 #include "backends/cpu/predict.h"
@@ -23,6 +24,11 @@ namespace {
 
 // A flattened grid must promise to take less than this share of the time.
 constexpr double kFlatGain = 0.9;
+// Elements of a tile that a loop reads and writes in each iteration, so that it stays in L1.
+constexpr i64 kCarried = 512;
+constexpr i64 kSplitWork = 1 << 17;  // multiply-adds from which a dot is worth several threads
+// A split of a dot's grid among threads whose longest share is longer than this is split further.
+constexpr double kEven = 1.15;
 
 // What a block axis does in a kernel.
 struct Role {
@@ -32,6 +38,7 @@ struct Role {
   i64 along = 0, across = 0;  // elements of the largest tensor walked with stride 1, and otherwise
   bool contiguous = false;    // the former is as large
   i64 width = 1;              // elements of other extents in the widest tile that has it
+  bool carried = false;       // in a tile of several axes that a loop carries
 };
 
 class Chooser {
@@ -95,11 +102,24 @@ class Chooser {
   void see_op(const Op& op) {
     if (op.code == OpCode::Dot) see_dot(op);
     if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
+    if (op.code != OpCode::For) return;
+    for (ir::ValueId carried : op.results) {
+      const TileType& type = kernel_[carried].type;
+      for (const Dim& dim : type.shape) {
+        if (type.rank() > 1) mark(dim, &Role::carried);
+      }
+    }
   }
 
   void mark(const Dim& dim, bool Role::* flag) {
     BlockId block = dim.block ? dim.block : space::sized_by(kernel_, dim);
     if (block) roles_[block.index].*flag = true;
+  }
+
+  // Of all tiles of an axis.
+  i64 extent_of(const Dim& dim) const {
+    BlockId block = dim.block ? dim.block : space::sized_by(kernel_, dim);
+    return block ? roles_[block.index].extent : hint(dim.size);
   }
 
   void see_dot(const Op& op) {
@@ -111,6 +131,9 @@ class Chooser {
     mark(b.shape[b.rank() - 1], &Role::dot_n);
     if (a.rank() == 3) mark(a.shape[0], &Role::dot_batch);
     if (b.rank() == 3) mark(b.shape[0], &Role::dot_batch);
+    i64 work = extent_of(b.shape[b.rank() - 1]);
+    for (const Dim& dim : a.shape) __builtin_mul_overflow(work, extent_of(dim), &work);
+    dot_work_ = std::max(dot_work_, work);
   }
 
   void see_access(const Op& op) {
@@ -168,6 +191,7 @@ class Chooser {
       to.dot_k |= from.dot_k;
       to.dot_batch |= from.dot_batch;
       to.contiguous |= from.contiguous;
+      to.carried |= from.carried;
       to.width = std::max(to.width, from.width);
     }
   }
@@ -190,8 +214,8 @@ class Chooser {
       } else if (role.dot_m || role.dot_n || role.dot_k) {
         sizes_[b] = dot_size(role, several_dots);
       } else if (role.contiguous) {
-        inner_contiguous = std::max(inner_contiguous, std::min<i64>(role.extent, 4096));
-        sizes_[b] = std::min<i64>(role.extent, 4096);
+        sizes_[b] = std::min<i64>(role.extent, role.carried ? kCarried : 4096);
+        inner_contiguous = std::max(inner_contiguous, sizes_[b]);
       }
     }
     for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
@@ -209,7 +233,7 @@ class Chooser {
   }
 
   i64 dot_size(const Role& role, bool several_dots) const {
-    if (several_dots) return std::min<i64>(role.extent, role.dot_m && role.grid ? 64 : 128);
+    if (several_dots) return std::min<i64>(role.extent, role.dot_m && role.grid ? 64 : 256);
     // Few rows: the other operand streams from memory once, along all its columns.
     if ((role.dot_k || role.dot_n) && dot_rows() <= 8) return role.extent;
     if (role.dot_k && !role.grid) return even_split(role.extent, 1024, 8);
@@ -232,7 +256,8 @@ class Chooser {
 
   i64 contiguous_size(const Role& role) const {
     bool alone = role.width == 1 && grid_axes() == 1 && role.grid;
-    return alone ? flat_size(role) : std::min<i64>(role.extent, 4096);
+    if (alone) return flat_size(role);
+    return std::min<i64>(role.extent, role.carried ? kCarried : 4096);
   }
 
   // Of the only axis of a grid.
@@ -245,7 +270,7 @@ class Chooser {
   i64 row_size(size_t b, i64 inner) const {
     const Role& role = roles_[b];
     const i64 width = role.width > 1 ? role.width : std::max<i64>(inner, 1);
-    i64 rows = std::clamp<i64>(16384 / width, 1, 256);
+    i64 rows = std::clamp<i64>((role.carried ? kCarried : 16384) / width, 1, 256);
     if (!role.grid) return std::min(rows, role.extent);
     i64 share = std::max<i64>(1, role.extent / (4 * threads()));
     if (holds_tiles(b)) return std::min(share, role.extent);  // whose rows are few
@@ -263,19 +288,48 @@ class Chooser {
     return std::count_if(roles_.begin(), roles_.end(), [](const Role& r) { return r.grid; });
   }
 
-  // Enough cells for all threads: halves the largest grid axis of a dot until there are.
+  // How much longer the longest share of a thread is than an even one.
+  double unevenness() const {
+    i64 cells = 1;
+    double padding = 1;
+    for (size_t b = 0; b < roles_.size(); ++b) {
+      if (!roles_[b].grid || !is_searched(b)) continue;
+      i64 pieces = (roles_[b].extent + sizes_[b] - 1) / sizes_[b];
+      cells *= pieces;
+      padding *= static_cast<double>(pieces * sizes_[b]) / static_cast<double>(roles_[b].extent);
+    }
+    i64 turns = (cells + capabilities_.max_threads - 1) / capabilities_.max_threads;
+    return padding * static_cast<double>(turns * capabilities_.max_threads) /
+           static_cast<double>(cells);
+  }
+
+  // Even shares for all threads: halves grid axes of a dot until there are, the largest that makes
+  // shares about as even as any.
   void split_for_threads() {
-    for (i64 round = 0; round < 8; ++round) {
-      i64 cells = 1;
-      i64 widest = -1;
+    if (touched_ < 16384 && dot_work_ < kSplitWork) return;
+    for (i64 round = 0; round < 8 && unevenness() > kEven; ++round) {
+      std::vector<std::pair<size_t, i64>> splits;  // of a block, its new size
+      std::vector<double> results;
       for (size_t b = 0; b < roles_.size(); ++b) {
-        if (!roles_[b].grid || !is_searched(b)) continue;
-        cells *= (roles_[b].extent + sizes_[b] - 1) / sizes_[b];
-        bool splittable = (roles_[b].dot_m || roles_[b].dot_n) && sizes_[b] >= 64;
-        if (splittable && (widest < 0 || sizes_[b] > sizes_[widest])) widest = static_cast<i64>(b);
+        const Role& role = roles_[b];
+        if (!role.grid || !is_searched(b) || !(role.dot_m || role.dot_n)) continue;
+        if (sizes_[b] < (role.dot_n ? 64 : 32)) continue;
+        const i64 half = even_split(role.extent, (sizes_[b] + 1) / 2, role.dot_n ? 16 : 1);
+        const i64 whole = std::exchange(sizes_[b], half);
+        splits.emplace_back(b, half);
+        results.push_back(unevenness());
+        sizes_[b] = whole;
       }
-      if (cells >= capabilities_.max_threads || widest < 0 || touched_ < 16384) return;
-      sizes_[widest] = even_split(roles_[widest].extent, (sizes_[widest] + 1) / 2, 16);
+      if (splits.empty()) return;
+      const double best = *std::ranges::min_element(results);
+      size_t chosen = splits.size();
+      for (size_t i = 0; i < splits.size(); ++i) {
+        if (results[i] > 1.05 * best) continue;
+        bool larger =
+            chosen == splits.size() || sizes_[splits[i].first] > sizes_[splits[chosen].first];
+        if (larger) chosen = i;
+      }
+      sizes_[splits[chosen].first] = splits[chosen].second;
     }
   }
 
@@ -323,7 +377,27 @@ class Chooser {
     bool streams = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
     config["store_cache_modifiers"] =
         Config(space::stores(kernel_).size(), Config(streams ? ".cs" : ""));
+    if (streams && dots_ == 0 && aligned_bytes() < target_.vector_bytes) {
+      config["simd_width"] = 8 * aligned_bytes();
+    }
     config["prefetch_distances"] = prefetch_distances();
+    // Rows that the last-level cache holds come soon enough; asking for them costs time.
+    if (all_bytes() <= target_.l3) config["prefetch_rows"] = 0;
+  }
+
+  // Bytes of the widest vectors to which all rows of what is stored are aligned, as stores around
+  // the caches have to be (vectors of narrow types have as many lanes as those of f32). All that
+  // the target has if even short ones are not.
+  i64 aligned_bytes() const {
+    i64 bytes = target_.vector_bytes;
+    for (ir::OpId id : space::stores(kernel_)) {
+      const ir::TensorParam& tensor = kernel_[kernel_[id].attrs.tensor];
+      for (Sym stride : tensor.strides) {
+        const i64 distance = hint(stride) * std::max<i64>(size_of(tensor.dtype), 4);
+        while (!stride.is_int(1) && bytes >= 16 && distance % bytes != 0) bytes /= 2;
+      }
+    }
+    return bytes >= 16 ? bytes : target_.vector_bytes;
   }
 
   // Several loads an iteration hide their common stream from the CPU's own prefetchers, which shows
@@ -361,6 +435,7 @@ class Chooser {
   std::vector<Role> roles_;
   std::vector<i64> sizes_;
   i64 dots_ = 0;
+  i64 dot_work_ = 0;  // multiply-adds of the largest dot
   i64 loads_ = 0;
   i64 written_bytes_ = 0;
   i64 touched_ = 0;

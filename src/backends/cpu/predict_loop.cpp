@@ -120,7 +120,9 @@ Stream::Dim Predictor::tensor_dim(const Op& op, const ir::Index& index, i64 dim,
 bool Predictor::goes_around_caches(const Op& op, AxisId lane) const {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   const double bytes = static_cast<double>(size_of(tensor.dtype));
-  const double vector = lanes_ * bytes;
+  double lanes = lanes_;
+  if (plan_.simd_bits > 0) lanes = std::min(lanes, static_cast<double>(plan_.simd_bits) / 32);
+  const double vector = lanes * bytes;
   if (!plan_.access(op).streaming || !tensor.aligned || vector < 16) return false;
   bool aligned = true;
   const auto axes = plan_.axes.of(op.operands[0]);
@@ -130,7 +132,7 @@ bool Predictor::goes_around_caches(const Op& op, AxisId lane) const {
     if (std::fmod(stride, vector) == 0) return;
     bool here = rank == 1 && axes[at] == lane && stride == bytes;
     if (index.kind == ir::Index::Kind::Tile) {
-      here = here && std::fmod(value(plan_.block_sizes[index.block.index], 1), lanes_) == 0;
+      here = here && std::fmod(value(plan_.block_sizes[index.block.index], 1), lanes) == 0;
     }
     aligned = aligned && here;
   });

@@ -137,8 +137,78 @@ class PredictTest : public testing::Test {
 // The rows are contiguous in `sums`, of which there is next to nothing.
 TEST_F(PredictTest, DefaultLeavesRowsForAllThreads) {
   const space::Config sizes = choose(kRowSums).at("block_sizes");
-  EXPECT_EQ(sizes[0], 4000);
+  EXPECT_GE(sizes[0], 256);
   EXPECT_LE(sizes[1], 512 / 8);
+}
+
+TEST_F(PredictTest, DefaultKeepsCarriedTilesInL1) {
+  const space::Config sizes = choose(kRowSums).at("block_sizes");
+  EXPECT_LE(4 * sizes[0].get<i64>() * sizes[1].get<i64>(), target().l1d / 8);
+}
+
+// `rows` by `columns`, negated.
+std::string rows_of(i64 rows, i64 columns) {
+  return fmt::format(R"(kernel rows
+  symbol @b0: int = block of b0 hint 32
+  tensor x: f32[{0}, {1}] strides [{1}, 1] slot 0 base 0
+  tensor out: f32[{0}, {1}] strides [{1}, 1] slot 1 base 1 aligned
+  block b0 "tile": tile size=@b0 in 0..{0} loop 0
+  root (b0) {{
+    %0: f32[b0:@b0, {1}] = load x[b0, :{1}]
+    %1: f32[b0:@b0, {1}] = neg %0
+    store %1, out[b0, :{1}]
+  }}
+)",
+                     rows, columns);
+}
+
+TEST_F(PredictTest, DefaultPrefetchesNoRowsThatTheCacheHolds) {
+  EXPECT_EQ(choose(rows_of(1024, 1024)).value("prefetch_rows", -1), 0);
+  EXPECT_EQ(choose(rows_of(8192, 4096)).value("prefetch_rows", -1), -1);  // the knob's own default
+}
+
+TEST_F(PredictTest, DefaultVectorsAreAlignedWhereStoresGoAroundTheCaches) {
+  EXPECT_FALSE(choose(rows_of(8192, 4096)).contains("simd_width"));
+  EXPECT_EQ(choose(rows_of(8192, 3000)).value("simd_width", 0), 256);
+  EXPECT_EQ(choose(rows_of(8192, 3004)).value("simd_width", 0), 128);
+  EXPECT_FALSE(choose(rows_of(8192, 3001)).contains("simd_width"));  // no vectors are
+  EXPECT_FALSE(choose(rows_of(64, 3000)).contains("simd_width"));    // stays in the caches
+}
+
+// Stores around the caches move less.
+TEST_F(PredictTest, AlignedVectorsCostLessThanWideOnes) {
+  const std::string text = rows_of(8192, 3000);
+  EXPECT_LT(seconds(text.c_str(), R"({"simd_width": 256})"),
+            0.9 * seconds(text.c_str(), R"({"simd_width": 512})"));
+}
+
+// A product of one cell a batch.
+std::string batches(i64 count, i64 rows, i64 columns) {
+  return fmt::format(R"(kernel batches
+  symbol @b0: int = block of b0 hint 32
+  symbol @b1: int = block of b1 hint 32
+  symbol @b2: int = block of b2 hint 32
+  tensor x: f32[{0}, {1}, 64] strides [{3}, 64, 1] slot 0 base 0
+  tensor y: f32[{0}, 64, {2}] strides [{4}, {2}, 1] slot 1 base 1
+  tensor out: f32[{0}, {1}, {2}] strides [{5}, {2}, 1] slot 2 base 2 aligned
+  block b0 "tile_b": tile size=@b0 in 0..{0} loop 0
+  block b1 "tile_m": tile size=@b1 in 0..{1} loop 0
+  block b2 "tile_n": tile size=@b2 in 0..{2} loop 0
+  root (b0, b1, b2) {{
+    %0: f32[b0:@b0, b1:@b1, 64] = load x[b0, b1, :64]
+    %1: f32[b0:@b0, 64, b2:@b2] = load y[b0, :64, b2]
+    %2: f32[b0:@b0, b1:@b1, b2:@b2] = dot %0, %1
+    store %2, out[b0, b1, b2]
+  }}
+)",
+                     count, rows, columns, rows * 64, columns * 64, rows * columns);
+}
+
+TEST_F(PredictTest, DefaultDealsThreadsEvenShares) {
+  EXPECT_EQ(choose(batches(16, 128, 128)).at("block_sizes"), space::Config::parse("[1,128,128]"));
+  EXPECT_EQ(choose(batches(5, 200, 333)).at("block_sizes"), space::Config::parse("[1,100,333]"));
+  EXPECT_EQ(choose(batches(1, 37, 65)).at("block_sizes"), space::Config::parse("[1,19,65]"));
+  EXPECT_EQ(choose(batches(1, 32, 32)).at("block_sizes"), space::Config::parse("[1,32,32]"));
 }
 
 TEST_F(PredictTest, TinyBlocksCostMore) {
