@@ -40,10 +40,12 @@ inline double now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// Several runs begin with an untimed one, which wakes threads that another contender left asleep.
+// Several runs begin with untimed ones, until threads that another contender left asleep are awake.
 inline double seconds_of(const std::function<void()>& run, i64 repeats) {
-  if (repeats > 1) run();
-  const double begin = now();
+  constexpr double kWakeSeconds = 60e-6;
+  double begin = now();
+  while (repeats > 1 && now() - begin < kWakeSeconds) run();
+  begin = now();
   for (i64 i = 0; i < repeats; ++i) run();
   return (now() - begin) / static_cast<double>(repeats);
 }

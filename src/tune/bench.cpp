@@ -8,6 +8,8 @@ namespace peri::tune {
 
 namespace {
 
+constexpr double kWakeSeconds = 60e-6;  // in which sleeping threads have come to work
+
 // Codes of errors that are the candidate's fault and not the compiler's.
 Status status_of(const Error& error) {
   return error.code == "wrong-result" || error.code == kOutOfBounds ? Status::WrongResult
@@ -96,8 +98,14 @@ class LocalBench : public Bench {
 
 double Workload::time(const Candidate& candidate, i64 batch, bool cold, const Clock& clock) {
   if (cold) flush_caches();
-  if (!cold && batch > 1) run(candidate);  // wakes the threads that another candidate left asleep
   double begin = clock();
+  // Short calls wait for threads that another candidate left asleep.
+  if (!cold && batch > 1) {
+    do {
+      run(candidate);
+    } while (clock() - begin < kWakeSeconds);
+  }
+  begin = clock();
   for (i64 i = 0; i < batch; ++i) run(candidate);
   return (clock() - begin) / static_cast<double>(batch);
 }

@@ -144,6 +144,29 @@ class IsolatedBenchTest : public testing::Test {
                      {.memory_bytes = 1 << 30, .compile_limit = 0.5, .is_interrupted = {}});
 };
 
+// Runs take 10 us, and 20 until 50 us after the machine was left alone: then a thread wakes up.
+class Sleepy : public Workload {
+ public:
+  Expected<Candidate> compile(const Config& config) override {
+    return std::make_shared<Config>(config);
+  }
+  Expected<Accuracy> trust(const Candidate&, bool) override { return Accuracy{.text = "ok"}; }
+  Expected<void> check(const Candidate&) override { return {}; }
+  void run(const Candidate&) override { now += now - woken < 50e-6 ? 20e-6 : 10e-6; }
+  void flush_caches() override {}
+
+  double now = 1, woken = 1;
+};
+
+TEST(Bench, ShortRunsAreTimedWithAllThreadsAwake) {
+  Sleepy workload;
+  auto clock = [&] { return workload.now; };
+  auto candidate = workload.compile({});
+  EXPECT_NEAR(workload.time(*candidate, 10, false, clock), 10e-6, 1e-9);
+  workload.woken = workload.now;
+  EXPECT_NEAR(workload.time(*candidate, 1, true, clock), 20e-6, 1e-9);
+}
+
 TEST_F(IsolatedBenchTest, Works) { expect_alive(); }
 
 TEST_F(IsolatedBenchTest, CrashesAreNamed) {

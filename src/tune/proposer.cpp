@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 namespace peri::tune {
@@ -14,6 +15,19 @@ constexpr double kPredictedShare = 0.3;    // of the first generation
 constexpr double kListedPoints = 1 << 16;  // smaller spaces are searched to their end
 
 }  // namespace
+
+Proposer::Proposer(SearchProblem problem) : problem_(std::move(problem)), rng_(problem_.seed) {
+  std::map<std::pair<std::string, i64>, std::vector<i64>> by_subject;
+  for (i64 k = 0; k < static_cast<i64>(space().knobs().size()); ++k) {
+    const space::Knob& knob = space().knobs()[k];
+    if (knob.index >= 0 && knob.key != "block_sizes") {
+      by_subject[{knob.subject, knob.index}].push_back(k);
+    }
+  }
+  for (auto& [subject, knobs] : by_subject) {
+    if (knobs.size() > 1) together_.push_back(std::move(knobs));
+  }
+}
 
 bool Proposer::add(Config config, std::string_view origin, std::vector<Proposal>& proposals) {
   if (!configs_.insert(config.dump()).second) return false;
@@ -122,6 +136,22 @@ std::vector<Proposal> Proposer::neighbours(const Config& config) const {
     }
   }
   return near;
+}
+
+std::optional<Config> Proposer::mutate_together(const Config& config) {
+  for (i64 t = 0; t < kMaxTries && !together_.empty(); ++t) {
+    const auto at = space::pick(rng_, static_cast<i64>(together_.size()));
+    std::vector<i64> knobs = together_[static_cast<std::size_t>(at)];
+    Config other = config;
+    for (i64 changes = 0; changes < 2; ++changes) {
+      const auto chosen = knobs.begin() + space::pick(rng_, static_cast<i64>(knobs.size()));
+      space().set(other, *chosen,
+                  space().knobs()[*chosen].mutate(space().get(other, *chosen), rng_));
+      knobs.erase(chosen);
+    }
+    if (other != config && !space().why_not(other)) return other;
+  }
+  return std::nullopt;
 }
 
 std::vector<Proposal> Proposer::leaps(const Config& config) const {

@@ -1,6 +1,7 @@
 // What all strategies share: new configs, each proposed once, promising ones first.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -12,7 +13,7 @@ namespace peri::tune {
 
 class Proposer {
  public:
-  explicit Proposer(SearchProblem problem) : problem_(std::move(problem)), rng_(problem_.seed) {}
+  explicit Proposer(SearchProblem problem);
 
   const ConfigSpace& space() const { return problem_.space; }
   const SearchProblem& problem() const { return problem_; }
@@ -42,6 +43,10 @@ class Proposer {
   // every change of one size by a factor of about 2 or 4, or to the largest.
   std::vector<Proposal> leaps(const Config& config) const;
 
+  // Changes two knobs of one access, dot or loop at once: some mean something only together, as how
+  // far ahead to fetch and into which cache. None where no knobs belong together.
+  std::optional<Config> mutate_together(const Config& config);
+
   // Sorts proposals from `begin` on by prediction; those without come last, in their order.
   void sort_by_prediction(std::vector<Proposal>& proposals, std::size_t begin) const;
   // kFailed: unknown; computed once a config. `text`: the config's.
@@ -54,6 +59,7 @@ class Proposer {
 
   SearchProblem problem_;
   space::Rng rng_;
+  std::vector<std::vector<i64>> together_;             // knobs of one access, dot or loop
   std::unordered_set<std::string> configs_, effects_;  // of all proposals
   mutable std::unordered_map<std::string, double> predictions_;
 };

@@ -72,8 +72,8 @@ class AutoSearch : public Strategy {
     }
   }
 
-  // Everything one step from the best, random walks from the fastest, their children, and random
-  // points.
+  // Everything one step from the best, random walks from the fastest, changes of knobs that belong
+  // together, children of the fastest, and random points.
   std::vector<Proposal> candidates() {
     std::vector<Config> fastest = ranker_.fastest(options_.copies);
     if (fastest.empty()) fastest.push_back(proposer_.problem().start);
@@ -91,6 +91,10 @@ class AutoSearch : public Strategy {
       } else {
         found.push_back(
             {space.mutate(from, 1 + space::pick(rng, options_.radius), rng), "mutation"});
+      }
+      if (i % 4 != 0) continue;
+      if (auto near = proposer_.mutate_together(from)) {
+        found.push_back({std::move(*near), "mutation"});
       }
     }
     return found;

@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <mutex>
+#include <set>
 
 #include "ir/parse.h"
+#include "tune/proposer.h"
 #include "tune/ranker.h"
 #include "tune/session.h"
 #include "tune/strategies.h"
@@ -188,6 +190,31 @@ TEST_F(TuneTest, NothingIsProposedTwice) {
     }
     strategy->report(measured);
   }
+}
+
+TEST_F(TuneTest, KnobsOfOneAccessChangeTogether) {
+  space::Capabilities c;
+  c.exact_bounds = true;
+  c.shared_keys = {"block_sizes"};
+  using space::KnobKind;
+  using space::Scope;
+  c.knobs = {{"unroll", Scope::Kernel, KnobKind::PowerOfTwo, 1, 16, {}, 1, ""},
+             {"ahead", Scope::ElementLoad, KnobKind::PowerOfTwo, 1, 16, {}, 1, ""},
+             {"cache", Scope::ElementLoad, KnobKind::PowerOfTwo, 1, 16, {}, 1, ""}};
+  space_ = space::derive(kernel_, {}, c);
+  Proposer proposer(problem());
+  const Config from = space_.defaults();
+  std::set<std::pair<bool, bool>> changes;
+  for (int i = 0; i < 100; ++i) {
+    const Config near = proposer.mutate_together(from).value();
+    EXPECT_EQ(near["block_sizes"], from["block_sizes"]);
+    EXPECT_EQ(near["unroll"], from["unroll"]);
+    changes.emplace(near["ahead"] != from["ahead"], near["cache"] != from["cache"]);
+  }
+  EXPECT_EQ(changes, (std::set{std::pair{true, true}}));
+  c.knobs.pop_back();
+  space_ = space::derive(kernel_, {}, c);
+  EXPECT_FALSE(Proposer(problem()).mutate_together(space_.defaults()));
 }
 
 TEST_F(TuneTest, ATieKeepsTheDefault) {
