@@ -22,6 +22,7 @@ constexpr i64 kControlPairs = 8;
 constexpr double kFinalShare = 0.1;  // of the budget, for the final round
 constexpr double kFinalSeconds = 2;  // at most
 constexpr i64 kFinalRounds = 400;
+constexpr i64 kFinalTurns = 4;    // at once; as many there as back, so that a drift cancels
 constexpr i64 kPruneRounds = 12;  // between looks for finalists that are slower
 // A group of pairs is repeated when most of a quarter of the incumbent's timings are this much
 // slower than its fastest: single outliers do not move medians.
@@ -398,7 +399,7 @@ class Session {
   void run_final_round() {
     double all = 0;
     for (i64 finalist : finalists_) all += trials()[finalist].seconds;
-    while (finalists_.size() > 2 && all * Race::kFirstLook > final_seconds()) {
+    while (finalists_.size() > 2 && all * kFinalTurns > final_seconds()) {
       all -= trials()[finalists_.back()].seconds;
       finalists_.pop_back();
     }
@@ -414,13 +415,13 @@ class Session {
       if (rounds > 0 && now() > end) break;
       std::vector<i64> ids;
       for (std::size_t i : racing) ids.push_back(finalists_[i]);
-      TimeResult result = time(ids, Race::kFirstLook);
+      TimeResult result = time(ids, kFinalTurns);
       if (!result.verdict.ok()) break;
       for (std::size_t i = 0; i < racing.size(); ++i) {
         std::vector<double>& to = samples[racing[i]];
         to.insert(to.end(), result.samples[i].begin(), result.samples[i].end());
       }
-      rounds += Race::kFirstLook;
+      rounds += kFinalTurns;
       if (rounds % kPruneRounds == 0) drop_slower(samples, racing);
     }
     if (!samples[0].empty()) choose(samples, racing);
