@@ -10,7 +10,7 @@
 //   at_s             seconds since the run began
 //   generation       of the search
 //   origin           how the config was found: default, random, neighbour, ...
-//   status           ok, compile-error, wrong-result, crashed, hung, skipped
+//   status           ok, compile-error, wrong-result, crashed, too-slow, hung, skipped
 //   seconds          of a call; empty after a failure
 //   low_s, high_s    its confidence interval
 //   predicted_s      by the cost model; empty where it says nothing

@@ -20,6 +20,7 @@ constexpr std::pair<Status, std::string_view> kStatusNames[] = {
     {Status::CompileError, "compile-error"},
     {Status::WrongResult, "wrong-result"},
     {Status::Crashed, "crashed"},
+    {Status::TooSlow, "too-slow"},
     {Status::Hung, "hung"},
     {Status::Skipped, "skipped"},
 };

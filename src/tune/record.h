@@ -25,7 +25,8 @@ enum class Status : u8 {
   CompileError,  // the compiler refused it, or failed
   WrongResult,   // results differ from the reference
   Crashed,       // the worker died: a signal, an abort, an exit
-  Hung,          // no answer within the time limit
+  TooSlow,       // stopped at the time limit, tens of times the default's time: slow, or it hangs
+  Hung,          // no answer within a thousand times the default's time, or while compiling
   Skipped,       // failed in an earlier run for the same kernel and compiler
 };
 std::string_view status_name(Status status);  // "ok", "compile-error", ...

@@ -83,7 +83,7 @@ TEST(RecordText, RoundTripIsExact) {
 
 TEST(RecordText, StatusNamesAreReadBack) {
   for (Status status : {Status::Ok, Status::CompileError, Status::WrongResult, Status::Crashed,
-                        Status::Hung, Status::Skipped}) {
+                        Status::TooSlow, Status::Hung, Status::Skipped}) {
     EXPECT_EQ(parse_status(status_name(status)), status);
   }
   EXPECT_EQ(parse_status("fine"), std::nullopt);

@@ -30,6 +30,7 @@ constexpr double kUnsteady = 1.3;
 constexpr i64 kRepeats = 2;
 constexpr double kLeastWin = 0.005;  // a race that can bring no more than this ends
 constexpr double kHangFactor = 30;   // of the default's time
+constexpr double kHungTimes = 1000;  // the default's time: what takes longer is taken to hang
 constexpr i64 kLeastHistory = 40;    // trials before a search may end for want of gain
 
 class Session {
@@ -100,6 +101,15 @@ class Session {
   // Seconds after which one call, or several, are taken to hang.
   double limit_of(double expected) const {
     return options_.hang_seconds + kHangFactor * std::max(expected, trials()[0].seconds);
+  }
+
+  // A call that was ended at its limit, `times` the default's time, may have been on its way.
+  Verdict judge(Verdict verdict, double times) const {
+    if (verdict.status != Status::Hung || times >= kHungTimes) return verdict;
+    verdict.status = Status::TooSlow;
+    verdict.reason = fmt::format("more than {:.0f} x the default's {}", std::floor(times),
+                                 print_seconds(trials()[0].seconds));
+    return verdict;
   }
 
   // --- the default ---
@@ -173,6 +183,8 @@ class Session {
                         .limit = limit_of(calls * trials()[best_].seconds)};
     if (options_.cold) request.limit += 0.1 * calls;
     TimeResult result = bench_.time(request);
+    result.verdict =
+        judge(std::move(result.verdict), request.limit / (calls * trials()[0].seconds));
     record_.timing_time += now() - begin;
     return result;
   }
@@ -310,7 +322,8 @@ class Session {
     Trial& trial = trials()[number];
     if (trial.status == Status::Ok) {
       double begin = now();
-      Verdict verdict = bench_.check(number, limit_of(0));
+      const double limit = limit_of(0);
+      Verdict verdict = judge(bench_.check(number, limit), limit / trials()[0].seconds);
       record_.timing_time += now() - begin;
       if (verdict.ok()) {
         race_against_best(number);

@@ -329,6 +329,46 @@ TEST_F(TuneTest, QuarantinedConfigsAreNotRun) {
   EXPECT_EQ(machine_.compiled, 2);
 }
 
+// A bench in which checks of every candidate but the default are ended at their limit.
+class EndingBench : public Bench {
+ public:
+  explicit EndingBench(std::unique_ptr<Bench> bench) : bench_(std::move(bench)) {}
+  Expected<Accuracy> trust(const Config& config, bool is_known_good) override {
+    return bench_->trust(config, is_known_good);
+  }
+  std::vector<Verdict> compile(std::span<const Build> builds) override {
+    return bench_->compile(builds);
+  }
+  Verdict check(i64, double limit) override {
+    limits.push_back(limit);
+    return {Status::Hung, "no answer"};
+  }
+  TimeResult time(const TimeRequest& request) override { return bench_->time(request); }
+  void drop(std::span<const i64> ids) override { bench_->drop(ids); }
+  const std::optional<Error>& failure() const override { return bench_->failure(); }
+  std::vector<double> limits;
+
+ private:
+  std::unique_ptr<Bench> bench_;
+};
+
+TEST_F(TuneTest, CallsEndedAtTheirLimitAreSlowOrHang) {
+  Config other = space_.defaults();
+  other["unroll"] = 4;
+  for (auto [seconds, status, reason] :
+       {std::tuple(1e-3, Status::TooSlow, "more than [67][0-9] x the default's .* ms"),
+        std::tuple(1e-5, Status::Hung, "no answer")}) {
+    machine_.cost = [seconds](const Config&) { return seconds; };
+    EndingBench bench(local_bench(machine_, 2, machine_.clock()));
+    auto record = tune::tune(*finite_search({other}), space_.defaults(), bench, options_, blank());
+    ASSERT_TRUE(record);
+    EXPECT_EQ(record->trials[1].status, status);
+    EXPECT_THAT(record->trials[1].reason, testing::MatchesRegex(reason));
+    EXPECT_LT(bench.limits.at(0), 0.1);
+  }
+  EXPECT_THAT(log_, HasSubstr("skipped (too-slow: more than "));
+}
+
 TEST_F(TuneTest, ClearLosersAreTimedOnce) {
   machine_.cost = [this](const Config& config) {
     return config == space_.defaults() ? 1e-3 : 2e-3;
