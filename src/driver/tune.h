@@ -12,6 +12,7 @@ struct TuneOptions {
   std::function<void(const std::string&)> log;
   std::function<void(const tune::Progress&)> progress;
   std::function<void(const tune::Trial&, i64 number)> on_trial;
+  std::function<void(std::size_t job)> on_shape;  // of tune_shapes: this one's search begins
   std::vector<space::Config> seeds;  // to be tried first; none: those of the cache that fit
   tune::Clock clock = tune::steady_clock();
 };

@@ -65,6 +65,7 @@ class ShapeTuner {
 
   // Later shapes start from what won at earlier ones.
   Expected<void> search(std::size_t i) {
+    if (options_.on_shape) options_.on_shape(i);
     Compilation& c = *jobs_[i].compilation;
     if (auto done = compile(c, "space"); !done) return done;
     TuneOptions options = options_;
@@ -215,6 +216,7 @@ Expected<std::vector<Record>> tune_each(std::span<const ShapeJob> jobs,
   std::vector<Record> records;
   for (const ShapeJob& job : jobs) {
     if (!records.empty() && options.is_interrupted && options.is_interrupted()) break;
+    if (options.on_shape) options.on_shape(records.size());
     job.compilation->request.settings.budget /= static_cast<double>(jobs.size());
     auto record = tune_kernel(*job.compilation, *job.arguments, options);
     if (!record) return std::unexpected(record.error());

@@ -40,14 +40,14 @@ bool write_all(int fd, std::string_view text) {
 }  // namespace
 
 std::string csv_header() {
-  return "number,at_s,generation,origin,status,seconds,low_s,high_s,predicted_s,compile_s,samples,"
-         "reason,config\r\n";
+  return "shape,number,at_s,generation,origin,status,seconds,low_s,high_s,predicted_s,compile_s,"
+         "samples,reason,config\r\n";
 }
 
-std::string csv_row(const Trial& trial, i64 number) {
+std::string csv_row(const Trial& trial, i64 number, const std::string& shape) {
   std::string config = trial.config.dump(-1, ' ', false, Config::error_handler_t::replace);
-  return fmt::format("{},{:.3f},{},{},{},{},{},{},{},{},{},{},{}\r\n", number, trial.at,
-                     trial.generation, csv_field(trial.origin), status_name(trial.status),
+  return fmt::format("{},{},{:.3f},{},{},{},{},{},{},{},{},{},{},{}\r\n", csv_field(shape), number,
+                     trial.at, trial.generation, csv_field(trial.origin), status_name(trial.status),
                      number_text(trial.seconds), number_text(trial.low), number_text(trial.high),
                      trial.predicted > 0 ? number_text(trial.predicted) : "",
                      number_text(trial.compile_seconds), trial.samples.size(),
@@ -85,6 +85,8 @@ Expected<CsvLog> CsvLog::open(const std::string& path) {
   return log;
 }
 
-bool CsvLog::add(const Trial& trial, i64 number) { return write_all(*fd_, csv_row(trial, number)); }
+bool CsvLog::add(const Trial& trial, i64 number, const std::string& shape) {
+  return write_all(*fd_, csv_row(trial, number, shape));
+}
 
 }  // namespace peri::tune

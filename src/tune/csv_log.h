@@ -1,12 +1,13 @@
 // A table of a tuning run while it runs: one row for each config, as soon as it is known.
 //
 //   auto log = CsvLog::open("tune.csv");
-//   log->add(trial, number);   // written through to the file before it returns
+//   log->add(trial, number, "m=16,n=4096");   // written through to the file before it returns
 //
 // Quoted as RFC 4180 says, lines end in CR LF. A new file starts with a header; rows are appended
 // to an existing one, which must have the same header. Columns:
 //
-//   number           of the config in the run, 0 is the default
+//   shape            that is tuned for, as --shape gives it; empty if it does not
+//   number           of the config in the shape's run, 0 is the default
 //   at_s             seconds since the run began
 //   generation       of the search
 //   origin           how the config was found: default, random, neighbour, ...
@@ -28,8 +29,9 @@
 
 namespace peri::tune {
 
-std::string csv_header();                             // with its line end
-std::string csv_row(const Trial& trial, i64 number);  // with its line end
+// With their line ends.
+std::string csv_header();
+std::string csv_row(const Trial& trial, i64 number, const std::string& shape = "");
 
 class CsvLog {
  public:
@@ -37,7 +39,7 @@ class CsvLog {
   static Expected<CsvLog> open(const std::string& path);
 
   // False once a row could not be written: a full disk must not end a search.
-  bool add(const Trial& trial, i64 number);
+  bool add(const Trial& trial, i64 number, const std::string& shape = "");
 
  private:
   struct Close {

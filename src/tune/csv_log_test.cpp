@@ -40,8 +40,12 @@ class CsvLogTest : public testing::Test {
 
 TEST(CsvRow, HasAValueForEveryColumn) {
   EXPECT_EQ(csv_row(good(), 7),
-            "7,1.500,2,random,ok,0.00125,0.0012,0.0013,,0.02,3,,"
+            ",7,1.500,2,random,ok,0.00125,0.0012,0.0013,,0.02,3,,"
             "\"{\"\"block_sizes\"\":[64,32]}\"\r\n");
+}
+
+TEST(CsvRow, NamesTheShape) {
+  EXPECT_THAT(csv_row(good(), 7, "m=16,n=4096"), StartsWith("\"m=16,n=4096\",7,1.500,2,random"));
 }
 
 TEST(CsvRow, QuotesWhatWouldBreakTheTable) {
@@ -68,7 +72,7 @@ TEST_F(CsvLogTest, ALaterRunAppends) {
   {
     CsvLog::open(path_)->add(good(), 1);
   }
-  EXPECT_THAT(text(), StartsWith(csv_header() + csv_row(good(), 0) + "1,0.2,\r\n1,1.5"));
+  EXPECT_THAT(text(), StartsWith(csv_header() + csv_row(good(), 0) + "1,0.2,\r\n,1,1.5"));
 }
 
 TEST_F(CsvLogTest, AFileOfAnotherKindIsLeftAlone) {

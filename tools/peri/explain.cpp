@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/files.h"
 #include "commands.h"
 #include "driver/dispatch_text.h"
+#include "driver/shapes.h"
 #include "driver/tuned_store.h"
 #include "tune/report.h"
 
@@ -46,15 +48,70 @@ void print_shapes(Session& session, const driver::TunedEntry& entry) {
   session.json()["rows"] = driver::rows_json(entry.rows());
 }
 
-// Of an entry of the cache: its table, and the record of its first row.
+// Rows whose sizes are those that --shape names; without it all.
+Expected<std::vector<const driver::TunedRow*>> chosen_rows(Session& session,
+                                                           const driver::TunedEntry& entry) {
+  std::vector<const driver::TunedRow*> rows = entry.rows();
+  if (session.options().shapes.empty()) return rows;
+  const std::string& text = session.options().shapes[0];
+  auto shape = driver::parse_shape(text);
+  if (!shape) return std::unexpected(shape.error());
+  std::erase_if(rows, [&](const driver::TunedRow* row) {
+    return !std::ranges::all_of(*shape, [&](const auto& wanted) {
+      return std::ranges::any_of(row->sizes, [&](const tune::NamedSize& size) {
+        return size.name == wanted.first && size.size == wanted.second;
+      });
+    });
+  });
+  if (!rows.empty()) return rows;
+  return fail("bad-shape", fmt::format("`{}` was not tuned for {}", entry.key, text),
+              fmt::format("`peri explain {}` shows the shapes that it was tuned for", entry.key));
+}
+
+std::unexpected<Error> no_record(const std::string& key) {
+  return fail("no-record", fmt::format("the cache has no record of `{}`", key),
+              "`peri cache show` prints what there is; tuning again makes one");
+}
+
+// Several records; the first is also that of the JSON's own keys.
+Expected<void> explain_rows(Session& session, const driver::TunedStore& store,
+                            const std::vector<const driver::TunedRow*>& rows,
+                            const std::string& key) {
+  if (!session.options().report.empty()) {
+    return fail("bad-argument", fmt::format("--report writes one record, `{}` has several", key),
+                "name one of its shapes with --shape");
+  }
+  session.text("--shape NAME=SIZE,... shows one of them\n");
+  auto all = tune::Config::array();
+  for (const driver::TunedRow* row : rows) {
+    auto record = store.record_of(*row);
+    if (!record) continue;
+    tune::Config json = tune::explain_json(*record);
+    session.text(fmt::format("shape {}", tune::print_sizes(row->sizes)));
+    print(session, tune::explain(*record), all.empty() ? json : tune::Config::object());
+    session.text("");
+    json["shape"] = tune::print_sizes(row->sizes);
+    all.push_back(std::move(json));
+  }
+  if (all.empty()) return no_record(key);
+  session.json()["records"] = std::move(all);
+  return {};
+}
+
+// Of an entry of the cache: its table, and the records of its rows, or of the one that --shape
+// names.
 Expected<void> explain_key(Session& session, const std::string& key) {
   driver::TunedStore store(session.compilation().request);
   auto located = store.entry_named(key);
   if (!located) return std::unexpected(located.error());
+  auto rows = chosen_rows(session, located->entry);
+  if (!rows) return std::unexpected(rows.error());
   print_shapes(session, located->entry);
-  if (auto record = store.record_of(located->entry)) return explain_record(session, *record);
-  return fail("no-record", fmt::format("the cache has no record of `{}`", located->entry.key),
-              "`peri cache show` prints what there is; tuning again makes one");
+  if (rows->size() == 1) {
+    if (auto record = store.record_of(*rows->front())) return explain_record(session, *record);
+    return no_record(key);
+  }
+  return explain_rows(session, store, *rows, key);
 }
 
 // Of the row of the cache that a call uses; none if it uses none, or its record is lost.

@@ -166,11 +166,18 @@ int tune(Session& session) {
   driver::TuneOptions tuning = tune_options();
   if (auto found = find_seeds(session, tuning); !found) return session.finish(found);
   std::optional<tune::CsvLog> table;
+  std::string shape;  // that is being tuned for
   if (!session.options().log.empty()) {
     auto opened = tune::CsvLog::open(session.options().log);
     if (!opened) return session.finish(std::unexpected(opened.error()));
     table = std::move(*opened);
-    tuning.on_trial = [&table](const tune::Trial& trial, i64 number) { table->add(trial, number); };
+    tuning.on_shape = [&](std::size_t job) {
+      const std::vector<std::string>& shapes = session.options().shapes;
+      shape = job < shapes.size() ? shapes[job] : "";
+    };
+    tuning.on_trial = [&](const tune::Trial& trial, i64 number) {
+      table->add(trial, number, shape);
+    };
   }
   auto records = tune_all(session, tuning);
   if (!records) return session.finish(std::unexpected(records.error()));
