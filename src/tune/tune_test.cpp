@@ -355,15 +355,19 @@ class EndingBench : public Bench {
 TEST_F(TuneTest, CallsEndedAtTheirLimitAreSlowOrHang) {
   Config other = space_.defaults();
   other["unroll"] = 4;
-  for (auto [seconds, status, reason] :
-       {std::tuple(1e-3, Status::TooSlow, "more than [67][0-9] x the default's .* ms"),
-        std::tuple(1e-5, Status::Hung, "no answer")}) {
-    machine_.cost = [seconds](const Config&) { return seconds; };
+  struct Row {
+    double seconds;
+    Status status;
+    const char* reason;
+  };
+  for (const Row& row : {Row{1e-3, Status::TooSlow, "more than [67][0-9] x the default's .* ms"},
+                         Row{1e-5, Status::Hung, "no answer"}}) {
+    machine_.cost = [&row](const Config&) { return row.seconds; };
     EndingBench bench(local_bench(machine_, 2, machine_.clock()));
     auto record = tune::tune(*finite_search({other}), space_.defaults(), bench, options_, blank());
     ASSERT_TRUE(record);
-    EXPECT_EQ(record->trials[1].status, status);
-    EXPECT_THAT(record->trials[1].reason, testing::MatchesRegex(reason));
+    EXPECT_EQ(record->trials[1].status, row.status);
+    EXPECT_THAT(record->trials[1].reason, testing::MatchesRegex(row.reason));
     EXPECT_LT(bench.limits.at(0), 0.1);
   }
   EXPECT_THAT(log_, HasSubstr("skipped (too-slow: more than "));
