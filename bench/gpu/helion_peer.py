@@ -29,4 +29,5 @@ def main():
         json.dump(result, file)
 
 
-main()
+if __name__ == "__main__":  # its workers import this module
+    main()

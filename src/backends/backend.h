@@ -25,6 +25,8 @@ struct CompileOptions {
   std::string keep;                        // fill `Compiled::text`: one of the backend's stages
   const diag::Sources* sources = nullptr;  // of origin comments; null: there are none
   CodeStore* store = nullptr;              // of machine code; null: nothing is kept
+  // A search compiles: what takes several times as long as anything before is given up.
+  bool impatient = false;
   // What code may rely on; where a device launch does, it says what a call has to check.
   bool assume_aligned = true;  // tensors are aligned to 16 bytes
   bool assume_32_bit = true;   // sizes, strides and offsets that only a call knows fit 32 bits

@@ -87,7 +87,9 @@ void KernelWorkload::make_guarded_copies() {
 bool KernelWorkload::survives_fork() const { return !c_.device; }
 
 Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config& config) {
-  auto code = generate(c_, config);
+  backends::CompileOptions options;
+  options.impatient = true;
+  auto code = generate(c_, config, options);
   if (!code) return std::unexpected(code.error());
   return load(c_, config, std::move(code->artifact));
 }

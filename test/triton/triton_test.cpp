@@ -428,5 +428,23 @@ TEST(Toolchain, EndsAHang) {
   EXPECT_EQ(error.code, "compiler-timeout");
 }
 
+TEST(Toolchain, GivesUpEarlyOnWhatTakesLongerThanOthersDid) {
+  triton::ToolchainOptions options;
+  options.python = "/bin/sh";
+  options.arguments = {"-c",
+                       R"(echo '{"hello": true, "version": "3.6.0"}'; read line; echo '{"ok": true}'
+                          read line; sleep 100)"};
+  options.processes = 1;
+  options.patience = 0.6;
+  triton::Toolchain toolchain(options);
+  triton::Source source = tiny_source();
+  source.impatient = true;
+  EXPECT_TRUE(toolchain.compile(source, triton::targets()[1]));
+  auto binary = toolchain.compile(source, triton::targets()[1]);
+  ASSERT_FALSE(binary);
+  EXPECT_EQ(binary.error().code, "compiler-timeout");
+  EXPECT_NE(binary.error().message.find("within 1 s"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace peri::triton_test

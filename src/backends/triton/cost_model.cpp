@@ -20,10 +20,15 @@ using space::Config;
 
 namespace {
 
-constexpr i64 kLongestRow = 32768;      // elements of a `:` dimension that one program keeps
-constexpr i64 kTurned = 64;             // side of a tile that is transposed
-constexpr i64 kChunk = 4096;            // of a longer one
-constexpr i64 kElementsPerWarp = 1024;  // that memory-bound programs give each warp
+constexpr i64 kLongestRow = 32768;       // elements of a `:` dimension that one program keeps
+constexpr i64 kTurned = 64;              // side of a tile that is transposed
+constexpr i64 kChunk = 4096;             // of a longer one
+constexpr i64 kLoopedRow = 8192;         // elements of an axis that one turn of a loop takes
+constexpr i64 kBytesPerWarp = 2048;      // of a tile that memory-bound programs give each warp
+constexpr i64 kLeastBytesPerWarp = 512;  // one access of 16 bytes a lane
+constexpr i64 kBusyWarps = 32;           // of a multiprocessor, which hide the latency of memory
+constexpr i64 kManyRows = 512;    // of which tiles of 128 waste little where loops end at the tile
+constexpr i64 kSmallTensor = 16;  // times smaller than the largest: its walk costs nothing
 
 // What a block does in a kernel.
 struct Role {
@@ -38,12 +43,17 @@ struct Role {
 
 class Chooser {
  public:
-  Chooser(const Kernel& kernel, const Target& target)
-      : kernel_(kernel), target_(target), blocks_(space::searched_blocks(kernel)) {
+  Chooser(const Kernel& kernel, const Target& target, bool descriptors)
+      : kernel_(kernel),
+        target_(target),
+        descriptors_(descriptors && target.tensor_maps),
+        blocks_(space::searched_blocks(kernel)) {
     for (const ir::Root& root : kernel.roots) {
       for (BlockId block : root.blocks) {
         if (Role* role = role_of(block)) role->grid = true;
       }
+      largest_ = 1;
+      ir::for_each_op(kernel, root.body, [&](const Op& op) { see_size(op); });
       ir::for_each_op(kernel, root.body, [&](const Op& op) { see_op(op); });
     }
     for (std::size_t b = 0; b < kernel.blocks.size(); ++b) see_block(BlockId(static_cast<i64>(b)));
@@ -59,6 +69,7 @@ class Chooser {
     config["num_warps"] = warps();
     config["num_stages"] = dots_ > 0 ? stages() : 2;
     choose_grid(config);
+    if (descriptors_ && dots_ == 1 && dot_bytes_ <= 2) choose_descriptors(config);
     return config;
   }
 
@@ -69,13 +80,19 @@ class Chooser {
     return value ? std::max<i64>(value->integer, 0) : fallback;
   }
 
-  // The role of the searched block that gives `block` its size; null if none does.
-  Role* role_of(BlockId block) {
+  // The searched block that gives `block` its size; none if none does.
+  BlockId searched(BlockId block) const {
     Sym size = kernel_[block].size;
-    for (BlockId searched : blocks_) {
-      if (kernel_[searched].size == size) return &roles_[searched];
+    for (BlockId candidate : blocks_) {
+      if (kernel_[candidate].size == size) return candidate;
     }
-    return nullptr;
+    return {};
+  }
+
+  // Its role; null if there is no such block.
+  Role* role_of(BlockId block) {
+    BlockId found = searched(block);
+    return found ? &roles_[found] : nullptr;
   }
 
   void see_block(BlockId id) {
@@ -108,6 +125,7 @@ class Chooser {
     if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
     if (op.code != OpCode::For) return;
     for (BlockId block : op.attrs.blocks) {
+      triangular_ = triangular_ || (!kernel_[block].end && !kernel_[block].parent);
       if (Role* role = role_of(block)) role->in_loop = true;
     }
   }
@@ -135,12 +153,22 @@ class Chooser {
     }
   }
 
+  i64 elements_of(const ir::TensorParam& tensor) const {
+    i64 elements = 1;
+    for (Sym size : tensor.sizes) elements *= std::max<i64>(hint(size, 1), 1);
+    return elements;
+  }
+
+  void see_size(const Op& op) {
+    if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+    largest_ = std::max(largest_, elements_of(kernel_[op.attrs.tensor]));
+  }
+
   void see_access(const Op& op) {
     const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
     i64 dim = 0;
-    i64 elements = 1;
-    for (Sym size : tensor.sizes) elements *= std::max<i64>(hint(size, 1), 1);
-    touched_ = std::max(touched_, elements);
+    const bool is_large = elements_of(tensor) >= largest_ / kSmallTensor;
+    see_shape(kernel_[op.code == OpCode::Load ? op.results[0] : op.operands[0]].type);
     for (const ir::Index& index : op.attrs.indices) {
       if (index.kind == ir::Index::Kind::NewAxis) continue;
       if (index.kind == ir::Index::Kind::Tile) {
@@ -148,7 +176,7 @@ class Chooser {
         bool flat = dim < static_cast<i64>(tensor.strides.size()) &&
                     kernel_.syms->hint(tensor.strides[dim]) == SymValue::of(i64{1});
         if (role != nullptr && flat && hint(tensor.sizes[dim], 2) > 1) {
-          role->contiguous = true;
+          role->contiguous = role->contiguous || is_large;
           role->bytes = std::min(role->bytes, size_of(tensor.dtype));
         }
       }
@@ -156,11 +184,27 @@ class Chooser {
     }
   }
 
+  void see_shape(const TileType& type) {
+    std::set<BlockId> blocks;
+    for (const Dim& dim : type.shape) {
+      BlockId block = dim.block ? searched(dim.block) : BlockId();
+      if (block) blocks.insert(block);
+    }
+    shapes_.insert(std::move(blocks));
+  }
+
   // --- blocks ---
 
+  // Tensors run along several axes of one tile: it turns in shared memory.
+  bool is_turned() const {
+    return std::ranges::any_of(shapes_, [&](const std::set<BlockId>& shape) {
+      return std::ranges::count_if(shape,
+                                   [&](BlockId block) { return roles_.at(block).contiguous; }) > 1;
+    });
+  }
+
   void choose_blocks() {
-    i64 directions =
-        std::ranges::count_if(blocks_, [&](BlockId block) { return roles_[block].contiguous; });
+    const bool turned = is_turned();
     for (BlockId block : blocks_) {
       Role& role = roles_[block];
       if (role.width > 1) role.contiguous = false;  // the row itself runs along memory
@@ -168,8 +212,7 @@ class Chooser {
       if (dot)
         sizes_[block] = std::min(dot_size(role), std::max<i64>(16, power_of_two(role.extent)));
       if (!dot && role.contiguous) {
-        // Several run along memory where tensors are transposed: the tile turns in shared memory.
-        sizes_[block] = directions > 1 ? std::min(along_size(role), kTurned) : along_size(role);
+        sizes_[block] = turned ? std::min(along_size(role), kTurned) : along_size(role);
       }
     }
     for (BlockId block : blocks_) {
@@ -183,12 +226,12 @@ class Chooser {
         sizes_[block] = across_size(role);
       }
     }
-    if (dots_ > 0) fill_machine();
+    for (const ir::Root& root : kernel_.roots) fill_machine(root);
   }
 
   i64 dot_size(const Role& role) const {
     if (dots_ > 1) {
-      if (role.dot_m && role.grid) return 128;
+      if (role.dot_m && role.grid) return triangular_ && role.extent < kManyRows ? 64 : 128;
       return dot_width_ > 64 ? 64 : 128;
     }
     if (role.dot_k && !role.grid) return dot_bytes_ >= 4 ? 32 : 64;
@@ -199,7 +242,7 @@ class Chooser {
 
   // Elements of a contiguous axis that one program takes at a time.
   i64 along_size(const Role& role) const {
-    i64 wanted = role.in_loop ? 4096 : 4096 / std::max<i64>(role.bytes, 1);
+    i64 wanted = role.in_loop ? kLoopedRow : 4096 / std::max<i64>(role.bytes, 1);
     return std::min(power_of_two(role.extent), std::max<i64>(wanted, 512));
   }
 
@@ -221,19 +264,34 @@ class Chooser {
     return power_of_two((role.extent + programs - 1) / programs);
   }
 
+  i64 tiles_of(const Block& block, i64 size) const {
+    i64 extent = hint(block.end, 1) - hint(block.begin, 0);
+    size = std::max<i64>(size, 1);
+    return std::max<i64>((extent + size - 1) / size, 1);
+  }
+
+  i64 programs_of(const ir::Root& root) const {
+    i64 programs = 1;
+    for (BlockId id : root.blocks) {
+      BlockId block = searched(id);
+      programs *= tiles_of(kernel_[id], block ? sizes_.at(block) : hint(kernel_[id].size, 1));
+    }
+    return programs;
+  }
+
   // Smaller tiles where a grid of large ones leaves multiprocessors idle.
-  void fill_machine() {
+  void fill_machine(const ir::Root& root) {
     for (int round = 0; round < 8; ++round) {
-      i64 programs = 1;
       BlockId largest;
-      for (BlockId block : blocks_) {
+      for (BlockId id : root.blocks) {
+        BlockId block = searched(id);
+        if (!block) continue;
+        i64 size = sizes_[block];
         const Role& role = roles_[block];
-        if (!role.grid) continue;
-        programs *= (role.extent + sizes_[block] - 1) / sizes_[block];
-        bool dot = (role.dot_m || role.dot_n) && sizes_[block] > 32;
-        if (dot && (!largest || sizes_[block] >= sizes_[largest])) largest = block;
+        bool can_shrink = role.dot_m || role.dot_n ? size > 32 : role.contiguous && size > 64;
+        if (can_shrink && (!largest || size >= sizes_[largest])) largest = block;
       }
-      if (programs * 10 >= target_.multiprocessors * 7 || !largest) return;
+      if (programs_of(root) * 10 >= target_.multiprocessors * 7 || !largest) return;
       sizes_[largest] /= 2;
     }
   }
@@ -281,18 +339,39 @@ class Chooser {
   }
 
   i64 warps() const {
-    i64 largest = 1, accumulators = 0;
+    if (dots_ > 0) return warps_of_dots();
+    const ir::Root* main = nullptr;  // the root that moves most
+    i64 moved = -1, bytes = 0;
+    for (const ir::Root& root : kernel_.roots) {
+      i64 all = 0, tile = 0;
+      ir::for_each_op(kernel_, root.body, [&](const Op& op) {
+        if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+        const TileType& type =
+            kernel_[op.code == OpCode::Load ? op.results[0] : op.operands[0]].type;
+        all += elements_of(kernel_[op.attrs.tensor]);
+        tile = std::max(tile, tile_elements(type) * size_of(type.dtype));
+      });
+      if (all <= moved) continue;
+      main = &root;
+      moved = all, bytes = tile;
+    }
+    if (main == nullptr) return 1;
+    // A machine of few programs needs as many warps of each as there are accesses for.
+    const i64 most = target_.max_threads / target_.warp_size;
+    i64 resident = (programs_of(*main) + target_.multiprocessors - 1) / target_.multiprocessors;
+    i64 busy = std::min(kBusyWarps / std::max<i64>(resident, 1), bytes / kLeastBytesPerWarp);
+    i64 wanted = power_of_two(std::max(bytes / kBytesPerWarp, busy));
+    return std::clamp<i64>(wanted, widest_ == 1 ? 4 : 1, most);
+  }
+
+  i64 warps_of_dots() const {
+    i64 accumulators = 0;
     for (const ir::Value& value : kernel_.values) {
-      largest = std::max(largest, tile_elements(value.type));
       bool dot = value.def && kernel_[value.def].code == OpCode::Dot;
       if (dot) accumulators = std::max(accumulators, tile_elements(value.type));
     }
-    i64 most = target_.max_threads / target_.warp_size;
-    if (dots_ > 0) return accumulators >= 128 * 128 ? 8 : 4;
-    return std::clamp<i64>(power_of_two(largest / kElementsPerWarp), grid_is_flat() ? 4 : 1, most);
+    return accumulators >= 128 * 128 ? 8 : 4;
   }
-
-  bool grid_is_flat() const { return widest_ == 1; }
 
   i64 stages() const {
     i64 bytes = 0;
@@ -307,7 +386,7 @@ class Chooser {
         bytes += count;
       }
     }
-    return std::clamp<i64>(target_.shared_bytes / std::max<i64>(bytes, 1), 1, dots_ > 1 ? 3 : 4);
+    return std::clamp<i64>(target_.shared_bytes / std::max<i64>(bytes, 1), 1, dots_ > 1 ? 2 : 4);
   }
 
   void choose_grid(Config& config) const {
@@ -318,23 +397,54 @@ class Chooser {
     if (!groupings.empty()) config["l2_groupings"] = groupings;
   }
 
+  // Operands and results move by descriptors. A persistent grid of large tiles, its loops merged,
+  // loads the next tile's operands while a result leaves.
+  void choose_descriptors(Config& config) const {
+    std::set<ir::ValueId> operands;
+    for (const Op& op : kernel_.ops) {
+      if (op.code == OpCode::Dot) operands.insert(op.operands.begin(), op.operands.begin() + 2);
+    }
+    Config indexing = Config::array();
+    ir::for_each_op(kernel_, [&](const Op& op) {
+      if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+      bool moved = op.code == OpCode::Store || operands.contains(op.results[0]);
+      indexing.push_back(moved ? "tensor_descriptor" : "pointer");
+    });
+    config["indexing"] = indexing;
+    config["host_tensor_descriptors"] = true;
+    if (kernel_.roots.size() != 1 || programs_of(kernel_.roots[0]) <= target_.multiprocessors ||
+        config["num_warps"] != 8) {
+      return;
+    }
+    config["pid_type"] = "persistent_interleaved";
+    config["num_stages"] =
+        std::min<i64>(config["num_stages"].get<i64>(), 3);  // the result has a buffer too
+    config["range_flattens"] = Config::array();
+    for (std::size_t i = 0; i < space::loop_nests(kernel_).size(); ++i) {
+      config["range_flattens"].push_back(i == 0 ? Config(true) : Config(nullptr));
+    }
+  }
+
   const Kernel& kernel_;
   Target target_;
+  bool descriptors_;
   std::vector<BlockId> blocks_;
   std::map<BlockId, Role> roles_;
   std::map<BlockId, i64> sizes_;
+  bool triangular_ = false;  // loops end where a tile of the grid does
   i64 dots_ = 0;
   i64 dot_bytes_ = 2;
-  i64 dot_width_ = 1;  // widest `:` dimension of a dot
-  i64 widest_ = 1;     // elements of `:` dimensions in one value
-  i64 touched_ = 1;
+  i64 dot_width_ = 1;                   // widest `:` dimension of a dot
+  i64 widest_ = 1;                      // elements of `:` dimensions in one value
+  i64 largest_ = 1;                     // elements of a tensor of the root that is looked at
+  std::set<std::set<BlockId>> shapes_;  // searched blocks that the tiles of accesses have
 };
 
 }  // namespace
 
-Config choose_config(const Kernel& kernel, const Target& target) {
+Config choose_config(const Kernel& kernel, const Target& target, bool descriptors) {
   std::lock_guard lock(planning_mutex());
-  return Chooser(kernel, target).choose();
+  return Chooser(kernel, target, descriptors).choose();
 }
 
 }  // namespace peri::triton

@@ -7,6 +7,8 @@
 
 namespace peri::triton {
 
-space::Config choose_config(const ir::Kernel& kernel, const Target& target);
+// `descriptors`: what a matrix product reads and writes moves by the copy engine, where there is
+// one; whether the layouts allow that is for the caller to find out.
+space::Config choose_config(const ir::Kernel& kernel, const Target& target, bool descriptors);
 
 }  // namespace peri::triton

@@ -393,6 +393,9 @@ std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access
     map.box.push_back(dim.box);
   }
   if (map.box.back() * bytes < 16) return refuse("rows of a box have at least 16 bytes");
+  // Stages lie one after the other in shared memory, where each must start at such a multiple.
+  i64 all = std::accumulate(map.box.begin(), map.box.end(), bytes, std::multiplies());
+  if (all % 128 != 0) return refuse("a box has a multiple of 128 bytes");
   return map;
 }
 

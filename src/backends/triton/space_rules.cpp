@@ -344,13 +344,53 @@ class Resources {
     return bytes;
   }
 
-  // Operands of dots are staged; the stages of one loop are all there at once.
+  i64 bytes_of(ir::ValueId value, const Known& known) const {
+    const TileType& type = kernel_[value].type;
+    return elements(type, known, 0) * size_of(type.dtype);
+  }
+
+  // What defines the value that `value` is a view of.
+  ir::OpId viewed(ir::ValueId value) const {
+    ir::OpId def = kernel_[value].def;
+    while (def && ir::info(kernel_[def].code).rule == ir::Rule::View) {
+      def = kernel_[kernel_[def].operands[0]].def;
+    }
+    return def;
+  }
+
+  // Of the loads that are part of a pipelined loop's turn: those that stand beside a dot. A
+  // persistent grid is a loop too.
+  std::set<ir::OpId> pipelined_loads(const Config& config) const {
+    std::set<ir::OpId> loads;
+    auto see = [&](ir::GraphId graph) {
+      const std::vector<ir::OpId>& ops = kernel_[graph].ops;
+      auto is = [&](OpCode code) {
+        return [this, code](ir::OpId id) { return kernel_[id].code == code; };
+      };
+      if (std::ranges::none_of(ops, is(OpCode::Dot))) return;
+      std::ranges::copy_if(ops, std::inserter(loads, loads.end()), is(OpCode::Load));
+    };
+    for (const Op* loop : loops_) see(loop->regions[0]);
+    for (const ir::Root& root : kernel_.roots) {
+      if (is_persistent(config)) see(root.body);
+    }
+    return loads;
+  }
+
+  // Each stage of a loop has its loads in shared memory, all at once; operands from elsewhere are
+  // there as well.
   i64 shared(const Known& known, const Config& config) const {
-    i64 bytes = 0, results = 0;
+    const std::set<ir::OpId> loads = pipelined_loads(config);
+    i64 bytes = 0, others = 0, results = 0;
+    for (ir::OpId load : loads) {
+      if (kernel_[kernel_[load].results[0]].type.rank() > 1) {
+        bytes += bytes_of(kernel_[load].results[0], known);
+      }
+    }
     for (const Op* dot : dots_) {
       for (int side = 0; side < 2; ++side) {
-        const TileType& type = kernel_[dot->operands[side]].type;
-        bytes += elements(type, known, 0) * size_of(type.dtype);
+        ir::OpId def = viewed(dot->operands[side]);
+        if (!def || !loads.contains(def)) others += bytes_of(dot->operands[side], known);
       }
       // Results leave through shared memory, half-precise ones whole and others in halves of their
       // size; those of a persistent grid while the next turn's operands arrive.
@@ -358,7 +398,7 @@ class Resources {
       results = std::max(results, elements(kernel_[dot->results[0]].type, known, 0) * size);
     }
     if (asks_for_stages(config)) bytes = std::max(bytes, loaded(known, config));
-    i64 staged = bytes * copies(known, config);
+    i64 staged = bytes * copies(known, config) + others;
     staged = is_persistent(config) ? staged + results : std::max(staged, results);
     return std::max(staged, turned(known, config));
   }

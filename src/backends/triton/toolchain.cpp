@@ -27,6 +27,7 @@ using nlohmann::json;
 
 namespace {
 
+constexpr double kPatience = 4;             // times the slowest request so far
 constexpr double kStartTimeout = 60;        // seconds until a worker says hello
 constexpr std::size_t kMostMessage = 2000;  // bytes of a compiler's message
 
@@ -340,11 +341,17 @@ Expected<Binary> Toolchain::run(const Source& source, const Target& target) {
   auto worker = take();
   if (!worker) return std::unexpected(worker.error());
   i64 id = 0;
+  double limit = options_.timeout;
   {
     std::lock_guard lock(mutex_);
     id = ++next_id_;
+    if (source.impatient && slowest_ > 0) {
+      limit = std::clamp(kPatience * slowest_, std::min(options_.patience, limit), limit);
+    }
   }
-  auto reply = (*worker)->ask(request_of(source, target, id), options_.timeout);
+  auto begin = std::chrono::steady_clock::now();
+  auto reply = (*worker)->ask(request_of(source, target, id), limit);
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::string compiler = (*worker)->compiler();
   if (!reply) {
     worker->reset();  // ends the process; the next request takes another
@@ -353,6 +360,10 @@ Expected<Binary> Toolchain::run(const Source& source, const Target& target) {
     return std::unexpected(reply.error());
   }
   give_back(std::move(*worker));
+  {
+    std::lock_guard lock(mutex_);
+    slowest_ = std::max(slowest_, seconds);
+  }
   if (!reply->value("ok", false)) {
     return fail("compile-failed",
                 fmt::format("{} refuses the code of `{}`: {}", compiler, source.function,

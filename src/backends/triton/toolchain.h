@@ -29,12 +29,14 @@ struct Source {
   i64 num_stages = 1;
   i64 maxnreg = 0;                // 0: no limit
   std::vector<std::string> keep;  // stages to keep as text: "ttir", "ttgir", "llir", "ptx"
+  bool impatient = false;         // give up on what takes several times as long as any before
 };
 
 struct ToolchainOptions {
   std::string python = "python3";
   std::vector<std::string> arguments;  // instead of running the worker script; for tests
   double timeout = 120;                // seconds of one request
+  double patience = 8;                 // of an impatient one, at least, once another is done
   i64 processes = 0;                   // 0: one for each CPU
 };
 
@@ -74,6 +76,7 @@ class Toolchain {
   std::unique_ptr<Worker> spare_;  // has yet to say hello
   i64 busy_ = 0;
   i64 next_id_ = 0;
+  double slowest_ = 0;    // seconds of a request that was answered
   std::string compiler_;  // as Binary has it; "": no worker has started yet
 };
 

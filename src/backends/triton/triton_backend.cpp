@@ -24,11 +24,19 @@ TritonBackend::TritonBackend(Target target, std::string python)
       capabilities_(capabilities_of(target_)) {}
 
 space::Config TritonBackend::default_config(const ir::Kernel& kernel) const {
-  space::Config chosen = choose_config(kernel, target_);
-  // The model knows no rules: what it asks for too much of becomes smaller.
   space::ConfigSpace space = space::derive(kernel, {}, capabilities_);
-  space::Config config = space.complete(chosen);
-  if (auto rules = capabilities_.rules(kernel); rules.why_not(config)) rules.repair(config);
+  auto rules = capabilities_.rules(kernel);
+  // The model knows no rules: what it asks for too much of becomes smaller.
+  auto repaired = [&](bool descriptors) {
+    space::Config config = space.complete(choose_config(kernel, target_, descriptors));
+    if (rules.why_not(config)) rules.repair(config);
+    return config;
+  };
+  space::Config config = repaired(true);
+  const space::Config wanted = choose_config(kernel, target_, true);
+  if (wanted.contains("indexing") && config["indexing"] != wanted["indexing"]) {
+    config = repaired(false);
+  }
   for (int round = 0; round < 32 && space.why_not(config); ++round) {
     auto& sizes = config["block_sizes"];
     auto largest = std::ranges::max_element(sizes);
@@ -145,7 +153,9 @@ Expected<Compiled> TritonBackend::compile(const ir::Kernel& kernel, const space:
   }
   std::shared_ptr<Toolchain> toolchain = Toolchain::of(python_);
   for (const RootText& root : roots) {
-    auto binary = toolchain->compile(source_of(root, plan, options.keep), target_, options.store);
+    Source source = source_of(root, plan, options.keep);
+    source.impatient = options.impatient;
+    auto binary = toolchain->compile(source, target_, options.store);
     if (!binary) return std::unexpected(binary.error());
     for (const std::string& text : binary->texts) compiled.text += text;
     add_compiled_facts(root, plan, std::move(*binary), target_.warp_size, compiled.artifact);
