@@ -273,6 +273,8 @@ CHECKS = [
           int4_gemm, has_dot=True),
     Check("library/int4_gemm.py:int4_gemm", {"x": "randn[77,256]:f16", "packed": "randint[128,130]=-128:128:i8"},
           int4_gemm, has_dot=True),
+    Check("library/int4_gemm.py:int4_gemm", {"x": "randn[1056,256]:bf16", "packed": "randint[128,136]=-128:128:i8"},
+          int4_gemm, has_dot=True),
     Check("library/mamba2.py:mamba2_chunk_scan", mamba2(2, 150, 6, 2, 50, 24, 16), mamba2_chunk_scan, has_dot=True),
 ]
 

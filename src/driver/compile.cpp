@@ -14,6 +14,7 @@
 #include "driver/code_cache.h"
 #include "driver/tuned_choice.h"
 #include "passes/pipeline.h"
+#include "passes/split_prologues.h"
 #include "syntax/parse.h"
 
 namespace peri::driver {
@@ -120,11 +121,14 @@ Expected<void> lower(Compilation& c) {
   return {};
 }
 
+constexpr std::string_view kSplitPrologues = "split_prologues";
+
 Expected<void> check_pass_name(std::string_view name) {
   std::vector<std::string> names;
   for (const passes::Pass& pass : passes::pipeline()) {
     if (std::ranges::count(names, pass.name) == 0) names.emplace_back(pass.name);
   }
+  names.emplace_back(kSplitPrologues);
   if (name.empty() || name == "lower" || std::ranges::count(names, name) > 0) return {};
   return fail("unknown-pass", fmt::format("there is no pass `{}`", name),
               fmt::format("the passes are {}", fmt::join(names, ", ")));
@@ -144,6 +148,13 @@ Expected<void> optimise(Compilation& c) {
     if (report.name == c.request.after_pass) c.kept_ir = ir::print(kernel);
   };
   passes::run_pipeline(c.lowered->kernel, options);
+  c.reference = c.lowered;
+  if (c.backend->capabilities().splits_prologues &&
+      std::ranges::count(options.off, kSplitPrologues) == 0) {
+    auto split = std::make_shared<lower::Lowered>(*c.lowered);
+    if (passes::split_prologues(*split)) c.lowered = std::move(split);
+  }
+  if (c.request.after_pass == kSplitPrologues) c.kept_ir = ir::print(c.lowered->kernel);
   return {};
 }
 
@@ -312,7 +323,7 @@ Expected<std::string> emit(Compilation& c, const std::string& stage) {
   static constexpr Row kRows[] = {
       {"ast", "parse", [](const Compilation& c) { return syntax::print(c.module->ast); }},
       {"typed", "check", [](const Compilation& c) { return check::print(*c.typed); }},
-      {"host", "lower", [](const Compilation& c) { return lower::print(c.lowered->host); }},
+      {"host", "optimise", [](const Compilation& c) { return lower::print(c.lowered->host); }},
       {"ir", "optimise", [](const Compilation& c) { return ir::print(c.lowered->kernel); }},
       {"ir-after", "optimise", [](const Compilation& c) { return c.kept_ir; }},
       {"space", "space", [](const Compilation& c) { return c.space.print(); }},

@@ -81,6 +81,7 @@ struct Compilation {
   std::shared_ptr<backends::CodeStore> code_store;  // null: machine code is not kept
   std::optional<check::TypedKernel> typed;
   std::shared_ptr<lower::Lowered> lowered;
+  std::shared_ptr<const lower::Lowered> reference;  // the same before anything was split off
   std::string kept_ir;    // of Request::after_pass
   std::string tuned_key;  // of this specialisation on this machine
   space::ConfigSpace space;

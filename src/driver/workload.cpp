@@ -38,10 +38,10 @@ KernelWorkload::KernelWorkload(const Compilation& c, const Arguments& arguments,
                                const space::Config& standard, double reference_seconds)
     : c_(c), pristine_leaves_(leaves_of(arguments, c.lowered->host.leaf_names)) {
   auto values = space::config_values(c.lowered->kernel, standard);
-  tolerance_ = tolerance_of(*c.lowered, values);
+  tolerance_ = tolerance_of(*c.reference, values);
   ReferenceOptions options{.budget = reference_seconds, .limit = 2 * reference_seconds};
-  reference_ = run_reference(*c.lowered, std::move(values), pristine_leaves_, options);
-  std::set<i64> written = written_leaves(*c.lowered);
+  reference_ = run_reference(*c.reference, std::move(values), pristine_leaves_, options);
+  std::set<i64> written = written_leaves(*c.reference);
   written_.assign(written.begin(), written.end());
 }
 
@@ -128,7 +128,7 @@ Expected<tune::Accuracy> KernelWorkload::compare_with_reference(const Result& re
   for (std::size_t i = 0; i < written_.size(); ++i) {
     after[written_[i]].tensor = &result.items[i + 1].tensor;
   }
-  CheckReport report = check_result(*c_.lowered, result.items[0], after, *reference_, tolerance_);
+  CheckReport report = check_result(*c_.reference, result.items[0], after, *reference_, tolerance_);
   if (!report.ok) return fail("wrong-result", report.text());
   return tune::Accuracy{report.error, report.allowed,   report.compared,
                         report.cells, report.cells_run, report.text()};

@@ -76,6 +76,7 @@ struct Capabilities {
   bool exact_bounds = false;        // loops run exact trip counts: any block size is good, no masks
   std::vector<std::string> shared_keys;  // keys of knobs.def that the target can use
   std::vector<KnobRow> knobs;            // its own
+  bool splits_prologues = false;         // passes/split_prologues.h pays
   i64 lanes_f32 = 1;                     // native vector lanes of f32
   i64 vector_registers = 16;
   i64 l1_bytes = 32 << 10, l2_bytes = 1 << 20, l3_bytes = 8 << 20;

@@ -37,6 +37,7 @@ struct Role {
   bool dot_m = false, dot_n = false, dot_k = false, batch = false;
   bool contiguous = false;
   bool sized = false;  // only its number of blocks matters: loops inside divide it further
+  i64 merged = 1;      // elements of a dot for each of its own, which a reshape has merged
   i64 width = 1;       // elements of the `:` dimensions beside it
   i64 bytes = 4;       // of the narrowest element loaded along it
 };
@@ -133,7 +134,11 @@ class Chooser {
   void mark(const Dim& dim, bool Role::* flag) {
     BlockId block = dim.block ? dim.block : space::sized_by(kernel_, dim);
     if (!block) return;
-    if (Role* role = role_of(block)) role->*flag = true;
+    Role* role = role_of(block);
+    if (role == nullptr) return;
+    role->*flag = true;
+    if (!dim.block)
+      role->merged = hint(dim.size, 1) / std::max<i64>(hint(kernel_[block].size, 1), 1);
   }
 
   void see_dot(const Op& op) {
@@ -210,7 +215,8 @@ class Chooser {
       if (role.width > 1) role.contiguous = false;  // the row itself runs along memory
       bool dot = role.dot_m || role.dot_n || role.dot_k;
       if (dot)
-        sizes_[block] = std::min(dot_size(role), std::max<i64>(16, power_of_two(role.extent)));
+        sizes_[block] = std::min(dot_size(role) / std::max<i64>(role.merged, 1),
+                                 std::max<i64>(16, power_of_two(role.extent)));
       if (!dot && role.contiguous) {
         sizes_[block] = turned ? std::min(along_size(role), kTurned) : along_size(role);
       }

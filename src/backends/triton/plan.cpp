@@ -331,10 +331,13 @@ std::optional<i64> box_extent(const Plan& plan, const ir::Index& index, const Di
 }
 
 // Along the contiguous dimension boxes must start at multiples of 16 bytes.
-bool starts_aligned(const Plan& plan, const ir::Index& index, i64 bytes) {
-  if (index.operand >= 0) return false;
-  if (index.kind != ir::Index::Kind::Tile) return true;
-  return Lanes(plan).multiple_of_begin(index.block) * bytes % 16 == 0;
+bool starts_aligned(const Plan& plan, const Op& access, const ir::Index& index, i64 bytes) {
+  Lanes lanes(plan);
+  if (index.kind == ir::Index::Kind::Tile &&
+      lanes.multiple_of_begin(index.block) * bytes % 16 != 0) {
+    return false;
+  }
+  return index.operand < 0 || lanes.multiple_of(access.operands[index.operand]) * bytes % 16 == 0;
 }
 
 }  // namespace
@@ -374,7 +377,7 @@ std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access
     auto size = plan.resolve(tensor.sizes[dim]).as_int();
     if (!stride || !size) return refuse("sizes and strides are only known in a call");
     if (*size == 0) return refuse("the tensor is empty");
-    if (*stride == 1 && !starts_aligned(plan, index, size_of(tensor.dtype))) {
+    if (*stride == 1 && !starts_aligned(plan, access, index, size_of(tensor.dtype))) {
       return refuse("a box may start between multiples of 16 bytes");
     }
     dims.push_back({dim, *stride, *box});

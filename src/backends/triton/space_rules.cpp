@@ -582,6 +582,7 @@ space::Capabilities capabilities_of(const Target& target) {
   if (target.warp_specialize) c.shared_keys.emplace_back("range_warp_specializes");
   if (target.tensor_maps) c.shared_keys.emplace_back("host_tensor_descriptors");
   c.knobs = {dot_precision_row()};
+  c.splits_prologues = true;
   c.lanes_f32 = target.warp_size;
   c.max_threads = target.multiprocessors;
   c.l1_bytes = target.shared_bytes;

@@ -1,0 +1,142 @@
+#include "passes/split_prologues.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ir/verify.h"
+#include "lower/testing.h"
+#include "passes/compare_runs.h"
+#include "passes/pipeline.h"
+
+namespace peri::passes {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr const char* kHead = R"(
+import torch
+import helion
+import helion.language as hl
+)";
+
+// x @ w, where the kernel makes `w` of `raw`.
+std::string product(const std::string& w, const std::string& body = "") {
+  return std::string(kHead) + R"(
+@helion.kernel()
+def k(x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+    m, k = x.size()
+    k, n = raw.size()
+    out = torch.empty([m, n], dtype=torch.float32, device=x.device)
+    for tile_m, tile_n in hl.tile([m, n]):
+        acc = hl.zeros([tile_m, tile_n], dtype=torch.float32)
+        for tile_k in hl.tile(k):
+            )" +
+         w + R"(
+            acc = torch.addmm(acc, x[tile_m, tile_k], w)
+)" + body +
+         R"(        out[tile_m, tile_n] = acc
+    return out
+)";
+}
+
+lower::Lowered lowered(const std::string& text, const std::map<std::string, std::string>& args) {
+  lower::FromText from = lower::lower_text(text, "", args);
+  EXPECT_TRUE(from.lowered) << from.errors << text;
+  run_pipeline(from.lowered->kernel);
+  return std::move(*from.lowered);
+}
+
+std::string host_text(const lower::Lowered& lowered) { return lower::print(lowered.host); }
+
+// Splits, and compares what both kernels compute.
+void expect_split(const std::string& text, const std::map<std::string, std::string>& args) {
+  lower::Lowered before = lowered(text, args);
+  lower::Lowered after = before;
+  ASSERT_TRUE(split_prologues(after)) << ir::print(before.kernel);
+  EXPECT_THAT(ir::verify(after.kernel), IsEmpty());
+  EXPECT_EQ(after.kernel.roots.size(), before.kernel.roots.size() + 1);
+  EXPECT_FALSE(split_prologues(after)) << ir::print(after.kernel);
+  bool ran = false;
+  EXPECT_EQ(compare_runs(before.kernel, after.kernel, {}, &ran), "") << ir::print(after.kernel);
+  EXPECT_TRUE(ran);
+}
+
+void expect_whole(const std::string& text, const std::map<std::string, std::string>& args) {
+  lower::Lowered kernel = lowered(text, args);
+  std::string before = ir::print(kernel.kernel) + host_text(kernel);
+  EXPECT_FALSE(split_prologues(kernel)) << ir::print(kernel.kernel);
+  EXPECT_EQ(ir::print(kernel.kernel) + host_text(kernel), before);
+}
+
+const std::map<std::string, std::string> kTall = {{"x", "f32[1500,37]"}, {"raw", "f32[37,9]"}};
+
+TEST(SplitPrologues, WritesAnOperandOnceThatManyCellsWouldCompute) {
+  std::string text = product("w = torch.relu(raw[tile_k, tile_n]) * 2.0");
+  expect_split(text, kTall);
+  lower::Lowered split = lowered(text, kTall);
+  split_prologues(split);
+  EXPECT_THAT(host_text(split), HasSubstr("slot 3:w: f32[37, 9] strides [9, 1] allocated"));
+  EXPECT_THAT(host_text(split), HasSubstr("allocate 3:w\n  launch root 0\n  launch root 1"));
+}
+
+TEST(SplitPrologues, ComputesTheLeftOperandWhereTheProductIsWide) {
+  std::string text = std::string(kHead) + R"(
+@helion.kernel()
+def k(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    m, k = x.size()
+    k, n = y.size()
+    out = torch.empty([m, n], dtype=torch.float32, device=x.device)
+    for tile_m, tile_n in hl.tile([m, n]):
+        acc = hl.zeros([tile_m, tile_n], dtype=torch.float32)
+        for tile_k in hl.tile(k):
+            acc = torch.addmm(acc, torch.exp(x[tile_m, tile_k]), y[tile_k, tile_n])
+        out[tile_m, tile_n] = acc
+    return out
+)";
+  expect_split(text, {{"x", "f32[7,19]"}, {"y", "f32[19,1300]"}});
+}
+
+TEST(SplitPrologues, KeepsAxesThatAReshapeMerged) {
+  std::string text = std::string(kHead) + R"(
+@helion.kernel()
+def k(x: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
+    m, k = x.size()
+    half_k, n = packed.size()
+    out = torch.empty([m, n], dtype=torch.float32, device=x.device)
+    block_k = hl.register_block_size(half_k)
+    for tile_m, tile_n in hl.tile([m, n]):
+        acc = hl.zeros([tile_m, tile_n], dtype=torch.float32)
+        for tile_k in hl.tile(half_k, block_size=block_k):
+            both = packed[tile_k, tile_n]
+            pairs = torch.stack([(both << 4) >> 4, both >> 4], dim=1)
+            w = pairs.reshape(block_k * 2, tile_n.block_size).to(x.dtype)
+            begin = tile_k.begin * 2
+            acc = hl.dot(x[tile_m, begin : begin + block_k * 2], w, acc=acc)
+        out[tile_m, tile_n] = acc
+    return out
+)";
+  expect_split(text, {{"x", "f32[1100,32]"}, {"packed", "i8[16,24]"}});
+}
+
+TEST(SplitPrologues, LeavesWhatIsCheapOrSeldomRepeated) {
+  expect_whole(product("w = raw[tile_k, tile_n]"), kTall);
+  expect_whole(product("w = raw[tile_k, tile_n].to(torch.float32)"),
+               {{"x", "f32[1500,37]"}, {"raw", "f16[37,9]"}});
+  expect_whole(product("w = torch.relu(raw[tile_k, tile_n])"),
+               {{"x", "f32[500,37]"}, {"raw", "f32[37,9]"}});
+}
+
+TEST(SplitPrologues, LeavesWhatDependsOnOtherAxes) {
+  expect_whole(product("w = raw[tile_k, tile_n] * (tile_m.begin + 1)"), kTall);
+  expect_whole(product("w = raw[tile_k, tile_n] * acc.sum()"), kTall);
+}
+
+TEST(SplitPrologues, LeavesWhatTheKernelWrites) {
+  expect_whole(product("w = torch.relu(raw[tile_k, tile_n])",
+                       "        raw[tile_m.begin % 37, tile_n] = 0.0\n"),
+               kTall);
+}
+
+}  // namespace
+}  // namespace peri::passes
