@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from importlib.metadata import version
 
 from peers import median_ms, module_at
 from tensors import value_of
@@ -23,7 +24,7 @@ def main():
     kernel(*values)
     seconds = time.perf_counter() - begin
     config = getattr(bound, "_config", None)
-    result = {"ms": median_ms(lambda: kernel(*values), True), "search_seconds": seconds, "version": helion.__version__,
+    result = {"ms": median_ms(lambda: kernel(*values), True), "search_seconds": seconds, "version": version("helion"),
               "config": dict(config.config) if config is not None else None}
     with open(out, "w") as file:
         json.dump(result, file)
