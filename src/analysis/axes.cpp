@@ -3,6 +3,8 @@
 #include <map>
 #include <numeric>
 
+#include "ir/walk.h"
+
 namespace peri::analysis {
 
 using ir::Kernel;
@@ -126,7 +128,7 @@ class Joiner {
       }
     } else if (row.rule == ir::Rule::Dot) {
       join_dot(op);
-    } else if (op.code == OpCode::Load || op.code == OpCode::Store) {
+    } else if (ir::is_access(op)) {
       join_access(op);
     }
   }
@@ -160,7 +162,7 @@ class Joiner {
 
   // Gather indices and masks run along the accessed value.
   void join_access(const Op& op) {
-    ValueId value = op.code == OpCode::Load ? op.results[0] : op.operands[0];
+    ValueId value = ir::accessed_value(op);
     if (op.attrs.has_mask) join_all(op.operands.back(), value);
     i64 out = 0;
     bool gathered = false;

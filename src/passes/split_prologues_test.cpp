@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/files.h"
 #include "ir/verify.h"
 #include "lower/testing.h"
 #include "passes/compare_runs.h"
@@ -14,15 +15,14 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr const char* kHead = R"(
+// `left` @ w, where the kernel makes `w` of `raw`.
+std::string product(const std::string& w, const std::string& body = "",
+                    const std::string& left = "x[tile_m, tile_k]") {
+  return R"(
 import torch
 import helion
 import helion.language as hl
-)";
 
-// x @ w, where the kernel makes `w` of `raw`.
-std::string product(const std::string& w, const std::string& body = "") {
-  return std::string(kHead) + R"(
 @helion.kernel()
 def k(x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
     m, k = x.size()
@@ -33,7 +33,8 @@ def k(x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
         for tile_k in hl.tile(k):
             )" +
          w + R"(
-            acc = torch.addmm(acc, x[tile_m, tile_k], w)
+            acc = torch.addmm(acc, )" +
+         left + R"(, w)
 )" + body +
          R"(        out[tile_m, tile_n] = acc
     return out
@@ -81,42 +82,14 @@ TEST(SplitPrologues, WritesAnOperandOnceThatManyCellsWouldCompute) {
 }
 
 TEST(SplitPrologues, ComputesTheLeftOperandWhereTheProductIsWide) {
-  std::string text = std::string(kHead) + R"(
-@helion.kernel()
-def k(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    m, k = x.size()
-    k, n = y.size()
-    out = torch.empty([m, n], dtype=torch.float32, device=x.device)
-    for tile_m, tile_n in hl.tile([m, n]):
-        acc = hl.zeros([tile_m, tile_n], dtype=torch.float32)
-        for tile_k in hl.tile(k):
-            acc = torch.addmm(acc, torch.exp(x[tile_m, tile_k]), y[tile_k, tile_n])
-        out[tile_m, tile_n] = acc
-    return out
-)";
-  expect_split(text, {{"x", "f32[7,19]"}, {"y", "f32[19,1300]"}});
+  expect_split(product("w = raw[tile_k, tile_n]", "", "torch.exp(x[tile_m, tile_k])"),
+               {{"x", "f32[7,19]"}, {"raw", "f32[19,1300]"}});
 }
 
 TEST(SplitPrologues, KeepsAxesThatAReshapeMerged) {
-  std::string text = std::string(kHead) + R"(
-@helion.kernel()
-def k(x: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
-    m, k = x.size()
-    half_k, n = packed.size()
-    out = torch.empty([m, n], dtype=torch.float32, device=x.device)
-    block_k = hl.register_block_size(half_k)
-    for tile_m, tile_n in hl.tile([m, n]):
-        acc = hl.zeros([tile_m, tile_n], dtype=torch.float32)
-        for tile_k in hl.tile(half_k, block_size=block_k):
-            both = packed[tile_k, tile_n]
-            pairs = torch.stack([(both << 4) >> 4, both >> 4], dim=1)
-            w = pairs.reshape(block_k * 2, tile_n.block_size).to(x.dtype)
-            begin = tile_k.begin * 2
-            acc = hl.dot(x[tile_m, begin : begin + block_k * 2], w, acc=acc)
-        out[tile_m, tile_n] = acc
-    return out
-)";
-  expect_split(text, {{"x", "f32[1100,32]"}, {"packed", "i8[16,24]"}});
+  auto text = read_file(PERI_SOURCE_DIR "/kernels/library/int4_gemm.py", 1 << 20);
+  ASSERT_TRUE(text);
+  expect_split(*text, {{"x", "f32[1100,32]"}, {"packed", "i8[16,24]"}});
 }
 
 TEST(SplitPrologues, LeavesWhatIsCheapOrSeldomRepeated) {

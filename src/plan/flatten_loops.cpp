@@ -21,8 +21,6 @@ using Reason = std::optional<std::string>;
 
 constexpr const char* kKey = "flatten_loops";
 
-bool is_access(const Op& op) { return op.code == OpCode::Load || op.code == OpCode::Store; }
-
 // What merges a tensor's dimensions: the distance of neighbours in row-major order, or none.
 // Dimensions of extent 1 have no neighbours, and empty tensors no elements.
 Sym merged_stride(const Kernel& kernel, const ir::TensorParam& tensor) {
@@ -66,10 +64,10 @@ class Legality {
 
   Reason check_op(const Op& op) {
     const ir::OpInfo& info = ir::info(op.code);
-    bool elementwise = info.has(ir::Elementwise) || is_access(op) || op.code == OpCode::Const ||
+    bool elementwise = info.has(ir::Elementwise) || ir::is_access(op) || op.code == OpCode::Const ||
                        op.code == OpCode::HostScalar || op.code == OpCode::Expand;
     if (!elementwise) return fmt::format("`{}` is not elementwise", info.text);
-    if (is_access(op)) {
+    if (ir::is_access(op)) {
       if (Reason reason = check_access(op)) return reason;
     }
     for (const std::vector<ir::ValueId>* values : {&op.operands, &op.results}) {
@@ -117,7 +115,7 @@ class Legality {
     for (const ir::Root& root : kernel_.roots) {
       if (&root == &root_) continue;
       ir::for_each_op(kernel_, root.body, [&](const Op& op) {
-        if (is_access(op)) others.insert(op.attrs.tensor);
+        if (ir::is_access(op)) others.insert(op.attrs.tensor);
       });
     }
     for (ir::TensorId tensor : merged_) {
@@ -153,7 +151,7 @@ class Flattener {
     const BlockId flat = merge(axes);
     for (ir::OpId id : kernel_[root.body].ops) {
       Op& op = kernel_[id];
-      if (is_access(op) && op.attrs.indices[0].kind == ir::Index::Kind::Tile) access(op, flat);
+      if (ir::is_access(op) && op.attrs.indices[0].kind == ir::Index::Kind::Tile) access(op, flat);
       for (ir::ValueId value : op.results) {
         TileType& type = kernel_[value].type;
         if (!type.is_scalar()) type.shape = {Dim{kernel_[flat].size, flat}};

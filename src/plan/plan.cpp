@@ -6,6 +6,7 @@
 
 #include "analysis/memory_effects.h"
 #include "base/bug.h"
+#include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "plan/planner.h"
 
@@ -360,12 +361,12 @@ class Planner {
     work.axes = plan_.axes.of(space);
     if (ir::info(op.code).rule == ir::Rule::Reduce) work.reduced = work.axes[op.attrs.dims[0]];
     collect_op_reads(op, work);
-    if (op.code == OpCode::Load || op.code == OpCode::Store) order_access(id, work, pending);
+    if (ir::is_access(op)) order_access(id, work, pending);
     pending.push_back(std::move(work));
   }
 
   void collect_op_reads(const Op& op, Work& work) const {
-    if (op.code == OpCode::Load || op.code == OpCode::Store) {
+    if (ir::is_access(op)) {
       if (op.code == OpCode::Store) inline_.collect_reads(op.operands[0], work.axes, work.reads);
       if (op.attrs.has_mask) inline_.collect_reads(op.operands.back(), work.axes, work.reads);
       for_each_subscript(kernel_, op, [&](i64, i64 at, i64 rank, const ir::Index& index) {

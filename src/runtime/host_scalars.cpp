@@ -1,9 +1,9 @@
 #include "runtime/host_scalars.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "base/bug.h"
+#include "base/unique_id.h"
 #include "types/sym_ops.h"
 
 namespace peri::runtime {
@@ -14,15 +14,10 @@ SymValue converted(const SymValue& value, SymType type) {
   return value.type == type ? value : convert_value(value, type);
 }
 
-u64 next_id() {
-  static std::atomic<u64> last = 0;
-  return ++last;
-}
-
 }  // namespace
 
 ScalarProgram::ScalarProgram(const SymTable& syms, std::vector<ScalarValue> known)
-    : syms_(syms), id_(next_id()), known_(std::move(known)) {}
+    : syms_(syms), id_(unique_id()), known_(std::move(known)) {}
 
 // What a call says about a symbol.
 ScalarValue ScalarProgram::argument_value(const Step& step, std::span<const Leaf> leaves) {

@@ -1,11 +1,11 @@
 #include "runtime/launch_plan.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "base/bug.h"
 #include "base/hash.h"
+#include "base/unique_id.h"
 
 namespace peri::runtime {
 
@@ -15,11 +15,6 @@ using Kind = LaunchParam::Kind;
 namespace {
 
 i64 round_up(i64 value, i64 multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-u64 next_id() {
-  static std::atomic<u64> last = 0;
-  return ++last;
-}
 
 }  // namespace
 
@@ -44,7 +39,7 @@ void TensorMapCache::forget(const Key& key) { entries_[index_of(key)].key = {}; 
 
 LaunchPlan::LaunchPlan(const backends::Launch& launch, i64 index, const ir::Kernel& kernel,
                        HostPlan& plan)
-    : id_(next_id()),
+    : id_(unique_id()),
       index_(index),
       programs_per_multiprocessor_(launch.programs_per_multiprocessor),
       scratch_bytes_(round_up(launch.scratch_bytes, std::max<i64>(launch.scratch_alignment, 1))) {

@@ -101,7 +101,7 @@ class Chooser {
 
   void see_op(const Op& op) {
     if (op.code == OpCode::Dot) see_dot(op);
-    if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
+    if (ir::is_access(op)) see_access(op);
     if (op.code != OpCode::For) return;
     for (ir::ValueId carried : op.results) {
       const TileType& type = kernel_[carried].type;

@@ -123,7 +123,7 @@ class Chooser {
 
   void see_op(const Op& op) {
     if (op.code == OpCode::Dot) see_dot(op);
-    if (op.code == OpCode::Load || op.code == OpCode::Store) see_access(op);
+    if (ir::is_access(op)) see_access(op);
     if (op.code != OpCode::For) return;
     for (BlockId block : op.attrs.blocks) {
       triangular_ = triangular_ || (!kernel_[block].end && !kernel_[block].parent);
@@ -165,7 +165,7 @@ class Chooser {
   }
 
   void see_size(const Op& op) {
-    if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+    if (!ir::is_access(op)) return;
     largest_ = std::max(largest_, elements_of(kernel_[op.attrs.tensor]));
   }
 
@@ -173,7 +173,7 @@ class Chooser {
     const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
     i64 dim = 0;
     const bool is_large = elements_of(tensor) >= largest_ / kSmallTensor;
-    see_shape(kernel_[op.code == OpCode::Load ? op.results[0] : op.operands[0]].type);
+    see_shape(kernel_[ir::accessed_value(op)].type);
     for (const ir::Index& index : op.attrs.indices) {
       if (index.kind == ir::Index::Kind::NewAxis) continue;
       if (index.kind == ir::Index::Kind::Tile) {
@@ -351,9 +351,8 @@ class Chooser {
     for (const ir::Root& root : kernel_.roots) {
       i64 all = 0, tile = 0;
       ir::for_each_op(kernel_, root.body, [&](const Op& op) {
-        if (op.code != OpCode::Load && op.code != OpCode::Store) return;
-        const TileType& type =
-            kernel_[op.code == OpCode::Load ? op.results[0] : op.operands[0]].type;
+        if (!ir::is_access(op)) return;
+        const TileType& type = kernel_[ir::accessed_value(op)].type;
         all += elements_of(kernel_[op.attrs.tensor]);
         tile = std::max(tile, tile_elements(type) * size_of(type.dtype));
       });
@@ -412,7 +411,7 @@ class Chooser {
     }
     Config indexing = Config::array();
     ir::for_each_op(kernel_, [&](const Op& op) {
-      if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+      if (!ir::is_access(op)) return;
       bool moved = op.code == OpCode::Store || operands.contains(op.results[0]);
       indexing.push_back(moved ? "tensor_descriptor" : "pointer");
     });

@@ -5,6 +5,7 @@
 
 #include "backends/triton/emit.h"
 #include "base/bug.h"
+#include "ir/walk.h"
 
 namespace peri::triton {
 
@@ -159,13 +160,7 @@ void Emitter::emit_elementwise(const Op& op) {
 
 // Whether a bool tells the second of two indices: `iota == 1`, seen through views.
 bool Emitter::is_second_of_two(ValueId condition) const {
-  auto source = [&](ValueId value) {
-    ir::OpId def = kernel_[value].def;
-    while (def && ir::info(kernel_[def].code).rule == ir::Rule::View) {
-      def = kernel_[kernel_[def].operands[0]].def;
-    }
-    return def;
-  };
+  auto source = [&](ValueId value) { return ir::behind_views(kernel_, value); };
   ir::OpId def = source(condition);
   if (!def || kernel_[def].code != OpCode::Eq) return false;
   ir::OpId index = source(kernel_[def].operands[0]), one = source(kernel_[def].operands[1]);
@@ -318,14 +313,10 @@ Text Emitter::pow_text(const Op& op, const Held& a, const Held& b, Dtype dtype) 
     return {fmt::format("{}({}, {}, {})", helper("_integer_pow"), as_typed(a).text.text,
                         as_typed(exponent).text.text, 8 * size_of(dtype) - 1)};
   }
-  const Op* def = kernel_[op.operands[1]].def ? &kernel_[kernel_[op.operands[1]].def] : nullptr;
-  while (def != nullptr && ir::info(def->code).rule == ir::Rule::View) {
-    ir::OpId before = kernel_[def->operands[0]].def;
-    def = before ? &kernel_[before] : nullptr;
-  }
+  const ir::OpId def = ir::behind_views(kernel_, op.operands[1]);
   // The exponents that torch takes apart.
-  if (def != nullptr && def->code == OpCode::Const) {
-    double exponent = def->attrs.constant.as_real();
+  if (def && kernel_[def].code == OpCode::Const) {
+    double exponent = kernel_[def].attrs.constant.as_real();
     Text root{dtype == Dtype::F64 ? call("tl.sqrt", a.text) : call("tl.sqrt_rn", a.text)};
     if (exponent == 2) return binary("*", Binding::Product, a.text, {a.text.atom()});
     if (exponent == 0.5) return root;

@@ -128,7 +128,7 @@ class Reader {
         LoopOptions o = options(next_loop_);
         plan_.loops[id] = {order(op.attrs.blocks), o};
       }
-      if (op.code == OpCode::Load || op.code == OpCode::Store) read_access(id);
+      if (ir::is_access(op)) read_access(id);
       for (ir::GraphId region : op.regions) read_graph(region);
     }
   }
@@ -332,11 +332,10 @@ std::optional<i64> box_extent(const Plan& plan, const ir::Index& index, const Di
 
 // Along the contiguous dimension boxes must start at multiples of 16 bytes.
 bool starts_aligned(const Plan& plan, const Op& access, const ir::Index& index, i64 bytes) {
+  const bool is_tile = index.kind == ir::Index::Kind::Tile;
+  if (!is_tile && index.operand < 0) return true;
   Lanes lanes(plan);
-  if (index.kind == ir::Index::Kind::Tile &&
-      lanes.multiple_of_begin(index.block) * bytes % 16 != 0) {
-    return false;
-  }
+  if (is_tile && lanes.multiple_of_begin(index.block) * bytes % 16 != 0) return false;
   return index.operand < 0 || lanes.multiple_of(access.operands[index.operand]) * bytes % 16 == 0;
 }
 
@@ -356,7 +355,7 @@ std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access
   if (tensor.dtype == Dtype::Bool || tensor.dtype == Dtype::F64 || tensor.dtype == Dtype::I64) {
     return refuse("descriptors move elements of 1, 2 or 4 bytes");
   }
-  ir::ValueId value = access.code == OpCode::Load ? access.results[0] : access.operands[0];
+  ir::ValueId value = ir::accessed_value(access);
   TileType type =
       ir::access_type(plan.kernel(), access.attrs.tensor, access.attrs.indices, access.operands);
   std::vector<MapDim> dims;

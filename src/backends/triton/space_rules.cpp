@@ -349,15 +349,6 @@ class Resources {
     return elements(type, known, 0) * size_of(type.dtype);
   }
 
-  // What defines the value that `value` is a view of.
-  ir::OpId viewed(ir::ValueId value) const {
-    ir::OpId def = kernel_[value].def;
-    while (def && ir::info(kernel_[def].code).rule == ir::Rule::View) {
-      def = kernel_[kernel_[def].operands[0]].def;
-    }
-    return def;
-  }
-
   // Of the loads that are part of a pipelined loop's turn: those that stand beside a dot. A
   // persistent grid is a loop too.
   std::set<ir::OpId> pipelined_loads(const Config& config) const {
@@ -389,7 +380,7 @@ class Resources {
     }
     for (const Op* dot : dots_) {
       for (int side = 0; side < 2; ++side) {
-        ir::OpId def = viewed(dot->operands[side]);
+        ir::OpId def = ir::behind_views(kernel_, dot->operands[side]);
         if (!def || !loads.contains(def)) others += bytes_of(dot->operands[side], known);
       }
       // Results leave through shared memory, half-precise ones whole and others in halves of their
@@ -408,13 +399,12 @@ class Resources {
   i64 turned(const Known& known, const Config& config) const {
     i64 most = 0;
     ir::for_each_op(kernel_, [&](const Op& op) {
-      if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+      if (!ir::is_access(op)) return;
       const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
       auto is_unit = [&](Sym stride) { return kernel_.syms->hint(stride) == SymValue::of(i64{1}); };
       if (tensor.strides.size() < 2 || is_unit(tensor.strides.back())) return;
       if (std::ranges::none_of(tensor.strides, is_unit)) return;
-      bool loads = op.code == OpCode::Load;
-      const TileType& type = kernel_[loads ? op.results[0] : op.operands[0]].type;
+      const TileType& type = kernel_[ir::accessed_value(op)].type;
       most = std::max(most, elements(type, known, chunk_of(config)) * size_of(type.dtype));
     });
     return most;
@@ -500,12 +490,12 @@ class Resources {
     std::size_t next = 0;
     std::optional<std::string> refused;
     ir::for_each_op(kernel_, [&](const Op& op) {
-      if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+      if (!ir::is_access(op)) return;
       std::size_t at = next++;
       if (at >= indexing.size() || indexing[at] == "pointer") return;
       std::string reason;
-      ir::ValueId value = op.code == OpCode::Load ? op.results[0] : op.operands[0];
-      i64 bytes = elements(kernel_[value].type, known, 0) * size_of(kernel_[value].type.dtype);
+      ir::ValueId value = ir::accessed_value(op);
+      i64 bytes = bytes_of(value, known);
       bool fits = bytes + kBarrierBytes <= target_.shared_bytes;
       if (tensor_map(plan, op, reason) && fits) return;
       if (!fits) reason = fmt::format("its box takes {} KB of shared memory", bytes / 1024);
@@ -534,7 +524,7 @@ void restrict_accesses(const Kernel& kernel, const Target& target, std::vector<K
   std::lock_guard lock(planning_mutex());
   Plan plan = make_plan(kernel, config, target);
   ir::for_each_op(kernel, [&](const Op& op) {
-    if (op.code != OpCode::Load && op.code != OpCode::Store) return;
+    if (!ir::is_access(op)) return;
     std::string reason;
     (void)tensor_map(plan, op, reason);
     reasons.push_back(reason);

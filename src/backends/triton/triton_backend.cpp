@@ -27,15 +27,15 @@ space::Config TritonBackend::default_config(const ir::Kernel& kernel) const {
   space::ConfigSpace space = space::derive(kernel, {}, capabilities_);
   auto rules = capabilities_.rules(kernel);
   // The model knows no rules: what it asks for too much of becomes smaller.
-  auto repaired = [&](bool descriptors) {
-    space::Config config = space.complete(choose_config(kernel, target_, descriptors));
+  auto repaired = [&](const space::Config& chosen) {
+    space::Config config = space.complete(chosen);
     if (rules.why_not(config)) rules.repair(config);
     return config;
   };
-  space::Config config = repaired(true);
-  const space::Config wanted = choose_config(kernel, target_, true);
-  if (wanted.contains("indexing") && config["indexing"] != wanted["indexing"]) {
-    config = repaired(false);
+  const space::Config chosen = choose_config(kernel, target_, true);
+  space::Config config = repaired(chosen);
+  if (chosen.contains("indexing") && config["indexing"] != chosen["indexing"]) {
+    config = repaired(choose_config(kernel, target_, false));
   }
   for (int round = 0; round < 32 && space.why_not(config); ++round) {
     auto& sizes = config["block_sizes"];
