@@ -105,6 +105,14 @@ TEST(SplitPrologues, LeavesWhatDependsOnOtherAxes) {
   expect_whole(product("w = raw[tile_k, tile_n] * acc.sum()"), kTall);
 }
 
+// What a branch guards may not be there to load.
+TEST(SplitPrologues, LeavesWhatABranchGuards) {
+  expect_whole(product(R"(w = raw[tile_k, tile_n]
+            if tile_k.begin > 3:
+                acc = torch.addmm(acc, x[tile_m, tile_k], torch.relu(raw[tile_k, tile_n])))"),
+               kTall);
+}
+
 TEST(SplitPrologues, LeavesWhatTheKernelWrites) {
   expect_whole(product("w = torch.relu(raw[tile_k, tile_n])",
                        "        raw[tile_m.begin % 37, tile_n] = 0.0\n"),
