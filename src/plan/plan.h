@@ -151,6 +151,9 @@ struct Plan {
 Plan make_plan(const ir::Kernel& kernel, const space::Config& config,
                const space::Capabilities& capabilities);
 
+// By block of the plan's kernel: whether flattening has left it no loop.
+std::vector<bool> merged_blocks(const Plan& plan);
+
 std::string print(const Plan& plan);
 
 }  // namespace peri::plan

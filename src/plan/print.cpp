@@ -11,7 +11,7 @@ class Printer {
   explicit Printer(const Plan& plan) : plan_(plan), kernel_(*plan.kernel) {}
 
   std::string run() {
-    const std::vector<bool> merged = merged_blocks();
+    const std::vector<bool> merged = merged_blocks(plan_);
     for (size_t b = 0; b < kernel_.blocks.size(); ++b) {
       if (merged[b]) continue;
       line(0, "block b{} \"{}\" = {}", b, kernel_.blocks[b].name, text(plan_.block_sizes[b]));
@@ -36,20 +36,6 @@ class Printer {
   }
 
  private:
-  // By block: an axis that flattening has left no loop.
-  std::vector<bool> merged_blocks() const {
-    std::vector<bool> merged(kernel_.blocks.size(), plan_.flattened != nullptr);
-    for (size_t b = 0; b < merged.size(); ++b) {
-      if (kernel_.blocks[b].kind == Block::Kind::Registered) merged[b] = false;
-    }
-    auto keep = [&](const std::vector<BlockId>& blocks) {
-      for (BlockId block : blocks) merged[block.index] = false;
-    };
-    for (const ir::Root& root : kernel_.roots) keep(root.blocks);
-    for (const ir::Op& op : kernel_.ops) keep(op.attrs.blocks);
-    return merged;
-  }
-
   template <class... Args>
   void line(i64 depth, fmt::format_string<Args...> format, Args&&... args) {
     out_ += std::string(static_cast<size_t>(2 * depth), ' ') +
@@ -190,6 +176,20 @@ class Printer {
 };
 
 }  // namespace
+
+std::vector<bool> merged_blocks(const Plan& plan) {
+  const ir::Kernel& kernel = *plan.kernel;
+  std::vector<bool> merged(kernel.blocks.size(), plan.flattened != nullptr);
+  for (size_t b = 0; b < merged.size(); ++b) {
+    if (kernel.blocks[b].kind == Block::Kind::Registered) merged[b] = false;
+  }
+  auto keep = [&](const std::vector<BlockId>& blocks) {
+    for (BlockId block : blocks) merged[block.index] = false;
+  };
+  for (const ir::Root& root : kernel.roots) keep(root.blocks);
+  for (const ir::Op& op : kernel.ops) keep(op.attrs.blocks);
+  return merged;
+}
 
 std::string print(const Plan& plan) { return Printer(plan).run(); }
 

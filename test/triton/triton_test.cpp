@@ -1,6 +1,7 @@
 // Every kernel's Triton code: compiled for sm_90, and interpreted against the reference
 // interpreter.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@ namespace peri::triton_test {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
 
 constexpr double kMostCells = 150;  // of an interpreted grid
 constexpr const char* kNoTriton = "no Python with Triton: scripts/triton_venv.sh makes one";
@@ -128,6 +131,13 @@ struct Prepared {
     return all;
   }
 
+  // What `text` says, the rest by default.
+  std::optional<space::Config> config(const std::string& text) {
+    auto config = c.space.validate(space::Config::parse(text), c.default_config, diags);
+    EXPECT_TRUE(config) << diag::render_text(diags);
+    return config;
+  }
+
   // Of all grids.
   double cells(const space::Config& config) const {
     const ir::Kernel& kernel = c.lowered->kernel;
@@ -228,6 +238,52 @@ TEST(Compile, EveryKernelAtSampledConfigs) {
   other.get();
 }
 
+std::string text_of(Prepared& kernel, const std::string& config) {
+  auto text = kernel.c.backend->compile(kernel.c.lowered->kernel, *kernel.config(config),
+                                        {.keep = "triton"});
+  EXPECT_TRUE(text);
+  return text ? text->text : "";
+}
+
+TEST(Compile, GridsOfShortRowsAreFlattenedByDefault) {
+  Prepared narrow({"basic/add.py:add", {{"x", "randn[1000,3]"}, {"y", "randn[1000,3]"}}});
+  ASSERT_TRUE(narrow.ready);
+  EXPECT_EQ(narrow.c.default_config["flatten_loops"], space::Config::parse("[true]"));
+  EXPECT_THAT(text_of(narrow, "{}"), HasSubstr("< 3000"));
+  Prepared wide({"basic/add.py:add", {{"x", "randn[1000,256]"}, {"y", "randn[1000,256]"}}});
+  ASSERT_TRUE(wide.ready);
+  EXPECT_EQ(wide.c.default_config["flatten_loops"], space::Config::parse("[false]"));
+  EXPECT_THAT(text_of(wide, "{}"), HasSubstr(" * 256 + "));
+}
+
+TEST(Compile, AFlattenedGridHasNoDescriptors) {
+  Prepared kernel({"basic/add.py:add", {{"x", "randn[64,64]"}, {"y", "randn[64,64]"}}});
+  ASSERT_TRUE(kernel.ready);
+  space::Config config = *kernel.config(R"({"flatten_loops": [false], "block_sizes": [16, 16]})");
+  config["indexing"][0] = "tensor_descriptor";
+  EXPECT_EQ(kernel.c.space.why_not(config).value_or(""), "");
+  config["flatten_loops"][0] = true;
+  EXPECT_EQ(kernel.c.space.why_not(config).value_or(""),
+            "no descriptor for `x`: descriptors have 2 to 5 dimensions");
+}
+
+TEST(Compile, IndicesBeyond32BitsAreComputedIn64) {
+  Prepared flat({"basic/exp.py:exp", {{"x", "randn[70000,70000]"}}}, false);
+  ASSERT_TRUE(flat.ready);
+  EXPECT_THAT(text_of(flat, R"({"flatten_loops": [true]})"), HasSubstr("_id.to(tl.int64) * "));
+  Prepared vector({"basic/exp.py:exp", {{"x", "randn[3000000000]"}}}, false);
+  ASSERT_TRUE(vector.ready);
+  EXPECT_THAT(text_of(vector, "{}"), HasSubstr("_id.to(tl.int64) * "));
+  Prepared small({"basic/exp.py:exp", {{"x", "randn[2000000000]"}}}, false);
+  ASSERT_TRUE(small.ready);
+  EXPECT_THAT(text_of(small, "{}"), Not(HasSubstr("int64")));
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  for (Prepared* kernel : {&flat, &vector}) {
+    auto code = driver::generate(kernel->c, kernel->c.default_config);
+    EXPECT_TRUE(code) << code.error().message;
+  }
+}
+
 // --- interpreted ---
 
 struct Run {
@@ -256,6 +312,7 @@ std::string verdict(Run& run, const Outcome& outcome) {
   return report.ok ? "" : report.text();
 }
 
+// `count`: of configs that are sampled; 0: the case's own.
 void interpret_all(const std::vector<Case>& all, i64 count) {
   std::vector<std::unique_ptr<Prepared>> prepared;
   std::vector<Run> runs;
@@ -264,7 +321,10 @@ void interpret_all(const std::vector<Case>& all, i64 count) {
     prepared.push_back(std::make_unique<Prepared>(test));
     Prepared& kernel = *prepared.back();
     if (!kernel.ready) continue;
-    for (space::Config& config : kernel.configs(count, kMostCells)) {
+    std::vector<space::Config> configs;
+    if (count > 0) configs = kernel.configs(count, kMostCells);
+    if (auto own = count == 0 ? kernel.config(test.config) : std::nullopt) configs = {*own};
+    for (space::Config& config : configs) {
       if (kernel.cells(config) > kMostCells) continue;
       auto module = kernel.c.backend->eject(*kernel.c.lowered, config, nullptr);
       ASSERT_TRUE(module);
@@ -308,6 +368,28 @@ TEST(Interpret, EveryPartOfTheLanguageAgreesWithTheReference) {
 TEST(Interpret, EveryKernelAgreesWithTheReference) {
   if (python().empty()) GTEST_SKIP() << kNoTriton;
   interpret_all(cases(), number_from("PERI_TRITON_INTERPRETED", 4));
+}
+
+TEST(Interpret, FlattenedGridsAgreeWithTheReference) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  const std::string add = "basic/add.py:add", backward = "basic/exp.py:exp_backward";
+  const std::vector<std::pair<std::string, std::string>> cube = {{"x", "randint[7,5,3]=-9:9"},
+                                                                 {"y", "randn[7,5,3]:f64"}};
+  interpret_all(
+      {{add, {{"x", "randn[1000,3]"}, {"y", "randn[1000,3]"}}, R"({"flatten_loops": [true]})"},
+       {add,
+        {{"x", "randn[37,129]"}, {"y", "randn[1]:f16"}},
+        R"({"flatten_loops": [true], "block_sizes": [16, 32]})"},
+       {add, cube,
+        R"({"flatten_loops": [true], "block_sizes": [1, 2, 4], "loop_orders": [[2, 0, 1]]})"},
+       {add, cube, R"({"flatten_loops": [true], "block_sizes": [8, 1, 1], "pid_type": "xyz"})"},
+       {add, {{"x", "randn[0,5]"}, {"y", "randn[0,5]"}}, R"({"flatten_loops": [true]})"},
+       {add, {{"x", "randn[1,1]"}, {"y", "randn[1,1]"}}, R"({"flatten_loops": [true]})"},
+       {backward,
+        {{"grad_out", "randn[13,77]"}, {"exp_x", "rand[13,77]"}},
+        R"({"flatten_loops": [true], "block_sizes": [1, 64], "pid_type": "persistent_blocked",
+            "range_flattens": [true], "range_num_stages": [2]})"}},
+      0);
 }
 
 // --- the pool of compilers ---

@@ -9,6 +9,7 @@
 
 #include "backends/triton/plan.h"
 #include "ir/walk.h"
+#include "plan/flatten_loops.h"
 #include "space/space.h"
 
 namespace peri::triton {
@@ -27,6 +28,7 @@ constexpr i64 kLoopedRow = 8192;         // elements of an axis that one turn of
 constexpr i64 kBytesPerWarp = 2048;      // of a tile that memory-bound programs give each warp
 constexpr i64 kLeastBytesPerWarp = 512;  // one access of 16 bytes a lane
 constexpr i64 kBusyWarps = 32;           // of a multiprocessor, which hide the latency of memory
+constexpr i64 kShortRow = 128;           // elements; shorter rows waste lanes and accesses
 constexpr i64 kManyRows = 512;    // of which tiles of 128 waste little where loops end at the tile
 constexpr i64 kSmallTensor = 16;  // times smaller than the largest: its walk costs nothing
 
@@ -64,6 +66,7 @@ class Chooser {
   Config choose() {
     Config config = Config::object();
     choose_blocks();
+    flatten_short_rows(config);
     config["block_sizes"] = Config::array();
     for (BlockId block : blocks_) config["block_sizes"].push_back(clamp(block));
     choose_reductions(config);
@@ -299,6 +302,40 @@ class Chooser {
       }
       if (programs_of(root) * 10 >= target_.multiprocessors * 7 || !largest) return;
       sizes_[largest] /= 2;
+    }
+  }
+
+  // Grids whose tensors have short rows run as one axis over all elements.
+  void flatten_short_rows(Config& config) {
+    const std::vector<space::LoopNest> nests = space::loop_nests(kernel_);
+    for (std::size_t i = 0; i < nests.size(); ++i) {
+      if (plan::why_not_flat(kernel_, nests[i])) continue;
+      if (extent_of(nests[i].blocks.back()) >= kShortRow) continue;
+      config["flatten_loops"] = config.value("flatten_loops", Config(nests.size(), Config(false)));
+      config["flatten_loops"][i] = true;
+      set_flat_sizes(nests[i].blocks);
+    }
+  }
+
+  i64 extent_of(BlockId id) const {
+    return std::max<i64>(hint(kernel_[id].end, 1) - hint(kernel_[id].begin, 0), 1);
+  }
+
+  // Sizes whose product is what a single axis of as many elements would have.
+  void set_flat_sizes(const std::vector<BlockId>& axes) {
+    Role all;
+    for (BlockId axis : axes) {
+      all.extent *= extent_of(axis);
+      if (BlockId block = searched(axis)) all.bytes = std::min(all.bytes, roles_.at(block).bytes);
+    }
+    i64 left = along_size(all);
+    auto programs = [&] { return (all.extent + left - 1) / left; };
+    while (left > 64 && programs() * 10 < target_.multiprocessors * 7) left /= 2;
+    for (std::size_t i = axes.size(); i-- > 0;) {
+      BlockId block = searched(axes[i]);
+      if (!block) continue;
+      sizes_[block] = std::min(power_of_two(extent_of(axes[i])), left);
+      left /= sizes_[block];
     }
   }
 

@@ -74,7 +74,7 @@ RootText Emitter::run(i64 root) {
   preamble_.prune();
   drop_unused_params();
   std::string body = preamble_.print();
-  if (body.empty()) {  // nothing of the root has an effect
+  if (body.empty()) {  // the root has no effect
     body = "    pass\n";
     result_.launch.grid[0] = kernel_.syms->integer(0);
   }
@@ -106,7 +106,6 @@ void Emitter::add_limits(i64 root) {
     value = plan_.resolve(value);
     if (!value.is_const()) result_.launch.limits.push_back({value, most});
   };
-  constexpr i64 kMost = INT32_MAX - 65536;
   for (const auto& [key, range] : ranges_) limit(Sym(key.first), key.second);
   if (!plan_.assume_32_bit) return;
   for (const LaunchParam& param : result_.launch.params) {
@@ -117,9 +116,9 @@ void Emitter::add_limits(i64 root) {
       Sym reach = syms.sub(tensor.sizes[d], syms.integer(1));
       last = syms.add(last, syms.mul(reach, tensor.strides[d]));
     }
-    limit(last, kMost);
+    limit(last, kMostIn32Bits);
   }
-  for (BlockId block : kernel_.roots[root].blocks) limit(kernel_[block].end, kMost);
+  for (BlockId block : kernel_.roots[root].blocks) limit(kernel_[block].end, kMostIn32Bits);
 }
 
 // --- graphs ---

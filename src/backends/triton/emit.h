@@ -68,6 +68,7 @@ class Emitter {
   struct BlockText {
     std::string begin, end, id, count;  // scalars
     std::string index, mask;            // tiles of one dimension; index is begin if it has one lane
+    bool wide = false;                  // begin, end and index have 64 bits
   };
   // A `:` dimension, or a chunk of it.
   struct RangeText {
@@ -101,6 +102,7 @@ class Emitter {
   // --- grids and axes: emit_grid.cpp ---
   void emit_grid(i64 root);
   void decode_cell(const RootPlan& root, const Text& pid);
+  bool is_wide(BlockId block) const;
   Text tiles_of(BlockId block);
   Sym tiles_sym(BlockId block) const;
   void enter_block(BlockId block, const Text& begin, const Text& end, const std::string& id);

@@ -60,6 +60,7 @@ Held Emitter::subscript(const Op& op, const Index& index, ValueId value, i64 at,
   switch (index.kind) {
     case Index::Kind::Tile:
       text.text = {blocks_.at(index.block).index};
+      if (blocks_.at(index.block).wide) text.dtype = Dtype::I64;
       text.present[at] = plan_.block_size(index.block) > 1;
       return shifted(std::move(text));
     case Index::Kind::Range: {
@@ -267,7 +268,10 @@ std::string Emitter::descriptor_offsets(OpId id, ValueId value) {
   std::vector<std::string> starts;
   for (const Index& index : op.attrs.indices) {
     std::string start = "0";
-    if (index.kind == Index::Kind::Tile) start = blocks_.at(index.block).begin;
+    if (index.kind == Index::Kind::Tile) {
+      const BlockText& block = blocks_.at(index.block);
+      start = block.wide ? block.begin + ".to(tl.int32)" : block.begin;
+    }
     if (index.operand >= 0) {
       Held shift = held(op.operands[index.operand]);
       if (shift.dtype == Dtype::I64 && !shift.is_literal) shift = as_dtype(shift, Dtype::I32);

@@ -1,6 +1,7 @@
 // Programs to grid cells, and tile axes to indices and masks.
 #include <fmt/format.h>
 
+#include "analysis/memory_effects.h"
 #include "backends/triton/emit.h"
 #include "base/bug.h"
 
@@ -47,6 +48,7 @@ void Emitter::emit_grid(i64 index) {
   Sym cells = syms.integer(1);
   for (BlockId block : root.grid.order) cells = syms.mul(cells, tiles_sym(block));
   result_.launch.grid = {cells, syms.integer(1), syms.integer(1)};
+  if (analysis::stored_below(kernel_, ir_root.body).empty()) return;  // it has no effect
   bool persistent = root.pid_type >= PidType::PersistentBlocked;
   if (!persistent) {
     if (root.pid_type == PidType::Xyz) {
@@ -77,6 +79,12 @@ void Emitter::emit_grid(i64 index) {
   decode_cell(root, {pid});
   emit_graph(ir_root.body);
   lines_.dedent();
+}
+
+// Whether indices of a grid's axis may need 64 bits.
+bool Emitter::is_wide(BlockId id) const {
+  auto end = plan_.resolve(kernel_[id].end).as_int();
+  return end ? *end > kMostIn32Bits : !plan_.assume_32_bit;
 }
 
 // Defines the tile of each axis from a cell's number (or, for xyz, from three).
@@ -138,9 +146,12 @@ void Emitter::decode_cell(const RootPlan& root, const Text& pid) {
     lines_.define(id_name, id.text);
     Text step = block.kind == Block::Kind::Grid ? (block.step ? sym(block.step) : integer(1))
                                                 : integer(plan_.block_size(order[i]));
-    Text first = plus(begin, times({id_name}, step));
+    const bool wide = is_wide(order[i]) && id.text != "0";
+    Text number{wide ? id_name + ".to(tl.int64)" : id_name};
+    Text first = plus(begin, times(number, step));
     enter_block(order[i], first, sym(block.end), id_name);
     blocks_[order[i]].count = tiles_of(order[i]).text;
+    blocks_[order[i]].wide = wide;
   }
 }
 

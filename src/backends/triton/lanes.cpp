@@ -123,7 +123,7 @@ std::optional<Interval> Lanes::block_interval(BlockId id) {
   } else {
     low = block.begin ? plan_.resolve(block.begin).as_int() : 0;
     high = plan_.resolve(block.end).as_int();
-    if (!high && plan_.assume_32_bit) high = INT32_MAX - 65536;  // checked at the launch
+    if (!high && plan_.assume_32_bit) high = kMostIn32Bits;  // checked at the launch
   }
   if (!low || !high) return std::nullopt;
   if (block.step) {  // may run backwards

@@ -9,6 +9,7 @@
 #include "analysis/memory_effects.h"
 #include "backends/triton/lanes.h"
 #include "ir/walk.h"
+#include "plan/flatten_loops.h"
 #include "plan/planner.h"
 
 namespace peri::triton {
@@ -158,7 +159,9 @@ std::mutex& planning_mutex() {
   return mutex;
 }
 
-Plan make_plan(const Kernel& kernel, const Config& config, const Target& target) {
+namespace {
+
+Plan plan_of(const Kernel& kernel, const Config& config, const Target& target) {
   Plan plan(kernel);
   plan.target = target;
   plan::read_config(plan.shared, config);
@@ -167,6 +170,17 @@ Plan make_plan(const Kernel& kernel, const Config& config, const Target& target)
     plan.wide.push_back(offset && *offset > INT32_MAX);
   }
   Reader(plan, config).read();
+  return plan;
+}
+
+}  // namespace
+
+Plan make_plan(const Kernel& kernel, const Config& config, const Target& target) {
+  std::optional<plan::Flattened> flat = plan::flatten_loops(kernel, config);
+  if (!flat) return plan_of(kernel, config, target);
+  auto flattened = std::make_shared<const Kernel>(std::move(flat->kernel));
+  Plan plan = plan_of(*flattened, flat->config, target);
+  plan.shared.flattened = std::move(flattened);
   return plan;
 }
 
@@ -430,7 +444,9 @@ std::string print(const Plan& plan) {
   const Kernel& kernel = plan.kernel();
   std::string out = fmt::format("plan {} on {}: {} warps, {} stages\n", kernel.name,
                                 plan.target.name, plan.num_warps, plan.num_stages);
+  const std::vector<bool> merged = plan::merged_blocks(plan.shared);
   for (i64 b = 0; b < static_cast<i64>(kernel.blocks.size()); ++b) {
+    if (merged[b]) continue;
     out += fmt::format("  block b{} \"{}\" = {}\n", b, kernel.blocks[b].name,
                        plan.block_size(BlockId(b)));
   }

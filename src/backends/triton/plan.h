@@ -24,6 +24,9 @@ using analysis::AxisId;
 enum class PidType : u8 { Flat, Xyz, PersistentBlocked, PersistentInterleaved };
 enum class Indexing : u8 { Pointer, BlockPointer, Descriptor };
 
+// The largest size and offset that code in 32 bits is for: what a tile reaches beyond fits as well.
+constexpr i64 kMostIn32Bits = INT32_MAX - 65536;
+
 // Options of one loop; none: the compiler's choice.
 struct LoopOptions {
   i64 unroll = 0;
@@ -80,7 +83,8 @@ struct Plan {
 // thread-safe: hold this meanwhile.
 std::mutex& planning_mutex();
 
-// `config` must be complete and of the kernel's space.
+// `config` must be complete and of the kernel's space. The plan's kernel is `kernel`, or what
+// plan::flatten_loops() makes of it.
 Plan make_plan(const ir::Kernel& kernel, const space::Config& config, const Target& target);
 
 std::string print(const Plan& plan);

@@ -9,6 +9,7 @@
 
 #include "backends/triton/plan.h"
 #include "ir/walk.h"
+#include "plan/flatten_loops.h"
 #include "space/space.h"
 
 namespace peri::triton {
@@ -334,6 +335,13 @@ class Resources {
            std::ranges::any_of(*stages, [](const Config& n) { return n.get<i64>() > 1; });
   }
 
+  static bool has_descriptors(const Config& config) {
+    auto indexing = config.find("indexing");
+    return indexing != config.end() && std::ranges::any_of(*indexing, [](const Config& kind) {
+             return kind == "tensor_descriptor";
+           });
+  }
+
   i64 loaded(const Known& known, const Config& config) const {
     i64 bytes = 0;
     ir::for_each_op(kernel_, [&](const Op& op) {
@@ -389,7 +397,10 @@ class Resources {
       results = std::max(results, elements(kernel_[dot->results[0]].type, known, 0) * size);
     }
     if (asks_for_stages(config)) bytes = std::max(bytes, loaded(known, config));
-    i64 staged = bytes * copies(known, config) + others;
+    i64 count = copies(known, config);
+    // Where turns are unrolled, one of a turn's descriptors fills its next box a stage earlier.
+    if (count > stages_of(config) && has_descriptors(config)) others += bytes;
+    i64 staged = bytes * count + others;
     staged = is_persistent(config) ? staged + results : std::max(staged, results);
     return std::max(staged, turned(known, config));
   }
@@ -482,20 +493,18 @@ class Resources {
   // Why a descriptor that `indexing` asks for cannot be; with `fixed`, makes those pointers.
   std::optional<std::string> refused_access(const Config& config, const Config& indexing,
                                             Config* fixed) const {
-    bool any = std::ranges::any_of(indexing, [](const Config& kind) { return kind != "pointer"; });
-    if (!any) return std::nullopt;
+    if (!has_descriptors(config)) return std::nullopt;
     std::lock_guard lock(planning_mutex());
     Plan plan = make_plan(kernel_, config, target_);
     auto known = space::config_values(kernel_, config);
     std::size_t next = 0;
     std::optional<std::string> refused;
-    ir::for_each_op(kernel_, [&](const Op& op) {
+    ir::for_each_op(plan.kernel(), [&](const Op& op) {
       if (!ir::is_access(op)) return;
       std::size_t at = next++;
       if (at >= indexing.size() || indexing[at] == "pointer") return;
       std::string reason;
-      ir::ValueId value = ir::accessed_value(op);
-      i64 bytes = bytes_of(value, known);
+      i64 bytes = bytes_of(ir::accessed_value(op), known);
       bool fits = bytes + kBarrierBytes <= target_.shared_bytes;
       if (tensor_map(plan, op, reason) && fits) return;
       if (!fits) reason = fmt::format("its box takes {} KB of shared memory", bytes / 1024);
@@ -553,21 +562,14 @@ KnobRow dot_precision_row() {
 space::Capabilities capabilities_of(const Target& target) {
   space::Capabilities c;
   c.target = target.name;
-  c.shared_keys = {"block_sizes",
-                   "loop_orders",
-                   "l2_groupings",
-                   "reduction_loops",
-                   "range_unroll_factors",
-                   "range_num_stages",
-                   "range_multi_buffers",
-                   "range_flattens",
-                   "static_ranges",
-                   "num_warps",
-                   "num_stages",
-                   "indexing",
-                   "load_eviction_policies",
-                   "pid_type",
-                   "num_sm_multiplier",
+  c.shared_keys = {"block_sizes",      "loop_orders",
+                   "flatten_loops",    "l2_groupings",
+                   "reduction_loops",  "range_unroll_factors",
+                   "range_num_stages", "range_multi_buffers",
+                   "range_flattens",   "static_ranges",
+                   "num_warps",        "num_stages",
+                   "indexing",         "load_eviction_policies",
+                   "pid_type",         "num_sm_multiplier",
                    "maxnreg"};
   if (target.warp_specialize) c.shared_keys.emplace_back("range_warp_specializes");
   if (target.tensor_maps) c.shared_keys.emplace_back("host_tensor_descriptors");
@@ -582,6 +584,10 @@ space::Capabilities capabilities_of(const Target& target) {
     restrict_reductions(kernel, knobs);
     restrict_loops(kernel, knobs);
     restrict_accesses(kernel, target, knobs);
+    {
+      std::lock_guard lock(planning_mutex());
+      plan::restrict_flattening(kernel, knobs);
+    }
     i64 most = target.max_threads / target.warp_size;
     for (Knob& knob : knobs) {
       if (knob.key == "num_warps") knob.high = std::min(knob.high, most);
