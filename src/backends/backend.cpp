@@ -16,14 +16,20 @@ struct Row {
   std::vector<std::string_view> stages;
   std::string_view eject;  // kind of source file it ejects; "": none
   std::string_view eject_target;
+  bool (*has_target)(std::string_view target);  // null: the host's, which has no list of them
   Expected<std::shared_ptr<Backend>> (*make)(const TargetRequest& request);
 };
 
 // The registry: one line a backend.
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows = {
-      {"cpu", {"llvm", "asm"}, "", "", cpu::make_backend},
-      {"cuda", {"triton", "ttir", "ttgir", "ptx"}, "triton", "sm_90", triton::make_backend},
+      {"cpu", {"llvm", "asm"}, "", "", nullptr, cpu::make_backend},
+      {"cuda",
+       {"triton", "ttir", "ttgir", "ptx"},
+       "triton",
+       "sm_90",
+       triton::is_target,
+       triton::make_backend},
   };
   return kRows;
 }
@@ -54,6 +60,15 @@ DeviceName parse_device(std::string_view text) {
     name.target = rest;
   }
   return name;
+}
+
+std::string_view device_of(std::string_view target) {
+  std::string_view host;
+  for (const Row& row : rows()) {
+    if (row.has_target == nullptr) host = row.device;
+    if (row.has_target != nullptr && row.has_target(target)) return row.device;
+  }
+  return host;
 }
 
 std::vector<std::string_view> stages() {

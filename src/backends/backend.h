@@ -34,7 +34,8 @@ struct CompileOptions {
 
 struct Compiled {
   Artifact artifact;
-  std::string text;  // of the stage that was to be kept
+  std::string text;       // of the stage that was to be kept
+  std::string toolchain;  // that made the machine code outside of this program: "triton 3.6.0"
 };
 
 // What a cost model expects of a config, without compiling it.
@@ -82,6 +83,10 @@ class Backend {
   // With `keep` set to a stage before machine code, the artifact may be empty.
   virtual Expected<Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                      const CompileOptions& options) const = 0;
+  // The compiler outside of this program that compile() starts for what is not kept, as
+  // Compiled::toolchain names it; "" where there is none. Asks it once, in a second or two. From
+  // then on only code by that version counts as kept. Fails as compile() does without it.
+  virtual Expected<std::string> toolchain() const { return ""; }
   // A source file that needs nothing of this project, with the kernel under one config and its host
   // program; fails with `cannot-eject` where the backend has no such form. `sources`: of origin
   // comments, or null.
@@ -105,6 +110,10 @@ struct DeviceName {
   std::string target;
 };
 DeviceName parse_device(std::string_view text);
+
+// The device whose backend makes code for a target, as Capabilities::target names it; the host
+// where no other does.
+std::string_view device_of(std::string_view target);
 
 // Stages of `emit` that some backend prints, in the registry's order.
 std::vector<std::string_view> stages();

@@ -68,19 +68,20 @@ std::string print_keys(std::span<const std::string> keys) {
 
 }  // namespace
 
-Expected<void> note_code(const Compilation& c, const tune::Record& record) {
-  if (!c.device || !c.code_store) return {};
+Expected<KeptCode> kept_code(const Compilation& c, const space::Config& config) {
+  if (!c.device || !c.code_store) return KeptCode{};
   NotingStore store(*c.code_store);
   backends::CompileOptions options;
   options.store = &store;
-  {
-    std::shared_lock lock(fork_lock());
-    const space::Config& winner = record.trials[record.winner].config;
-    auto code = c.backend->compile(c.lowered->kernel, winner, options);
-    if (!code) return std::unexpected(code.error());
-  }
-  TunedStore tuned(c.request);
-  return tuned.cache().put(uses_key(entry_of(record).record), print_keys(store.keys()));
+  std::shared_lock lock(fork_lock());
+  auto code = c.backend->compile(c.lowered->kernel, config, options);
+  if (!code) return std::unexpected(code.error());
+  return KeptCode{store.keys(), std::move(code->toolchain)};
+}
+
+Expected<void> note_code(runtime::Cache& cache, const KeptCode& code, const std::string& record) {
+  if (code.keys.empty()) return {};
+  return cache.put(uses_key(record), print_keys(code.keys));
 }
 
 std::vector<RecordedCode> code_of(const runtime::Cache& cache, const std::string& record) {

@@ -24,9 +24,14 @@ inline constexpr std::string_view kUsesKey = "uses-";
 struct RecordedCode {
   std::string record, key, payload;
 };
-// Notes which code the winner of `record` is: code that is kept, or made now and kept. Nothing
-// without a cache, or on the host.
-Expected<void> note_code(const Compilation& c, const tune::Record& record);
+struct KeptCode {
+  std::vector<std::string> keys;
+  std::string toolchain;  // as Compiled has it
+};
+// Code of a config that is kept, or made now and kept. Nothing without a cache, or on the host.
+Expected<KeptCode> kept_code(const Compilation& c, const space::Config& config);
+// Notes that it is that of the winner of the record.
+Expected<void> note_code(runtime::Cache& cache, const KeptCode& code, const std::string& record);
 // What was noted and is still there.
 std::vector<RecordedCode> code_of(const runtime::Cache& cache, const std::string& record);
 Expected<void> keep_code(runtime::Cache& cache, std::span<const RecordedCode> code);

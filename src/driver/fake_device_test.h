@@ -13,11 +13,11 @@
 
 namespace peri::driver {
 
-// Compiles everything to the function `twice`, which doubles kFakeElements floats.
+// Compiles everything to the function `twice`, which doubles kFakeElements floats. {} is a version.
 inline constexpr const char* kFakeCompiler = R"(#!/bin/sh
-echo '{"hello": true, "version": "3.6.0"}'
+echo '{{"hello": true, "version": "{}"}}'
 while read -r line; do
-  echo '{"ok": true, "name": "twice", "format": "cubin", "binary": "Q09ERQ=="}'
+  echo '{{"ok": true, "name": "twice", "format": "cubin", "binary": "Q09ERQ=="}}'
 done
 )";
 inline constexpr i64 kFakeElements = 64;
@@ -45,10 +45,7 @@ class FakeMachine {
  public:
   FakeMachine()
       : folder_(std::filesystem::temp_directory_path() / fmt::format("peri-device-{}", getpid())) {
-    std::filesystem::create_directories(folder_);
-    std::ofstream(compiler()) << kFakeCompiler;
-    std::filesystem::permissions(compiler(), std::filesystem::perms::owner_all);
-    setenv("PERI_PYTHON", compiler().c_str(), 1);
+    install_compiler("3.6.0");
     fake_driver();
   }
   ~FakeMachine() {
@@ -58,11 +55,25 @@ class FakeMachine {
   FakeMachine(const FakeMachine&) = delete;
   FakeMachine& operator=(const FakeMachine&) = delete;
 
-  std::string compiler() const { return (folder_ / "compiler").string(); }
+  // A compiler of that version; "": there is none. Processes ask each path only once, so it has
+  // another one each time.
+  void install_compiler(const std::string& version) {
+    static int installed = 0;
+    name_ = fmt::format("compiler-{}", ++installed);
+    std::filesystem::create_directories(folder_);
+    if (!version.empty()) {
+      std::ofstream(compiler()) << fmt::format(kFakeCompiler, version);
+      std::filesystem::permissions(compiler(), std::filesystem::perms::owner_all);
+    }
+    setenv("PERI_PYTHON", compiler().c_str(), 1);
+  }
+
+  std::string compiler() const { return (folder_ / name_).string(); }
   std::string cache() const { return (folder_ / "cache").string(); }
 
  private:
   std::filesystem::path folder_;
+  std::string name_;
 };
 
 }  // namespace peri::driver

@@ -102,6 +102,16 @@ double take_number(std::string_view& text) {
   return value;
 }
 
+// What a machine is called without its driver, which a device's text ends with.
+std::string_view without_driver(std::string_view machine) {
+  return machine.substr(0, machine.rfind(", driver "));
+}
+
+// Whether they are one device with two drivers.
+bool differ_in_driver(const tune::Subject& a, const tune::Subject& b) {
+  return a.machine != b.machine && without_driver(a.machine) == without_driver(b.machine);
+}
+
 }  // namespace
 
 std::string compiler_version(const Compilation& c) {
@@ -170,7 +180,9 @@ std::vector<std::string> differences(const tune::Subject& a, const tune::Subject
   if (a.kernel_hash != b.kernel_hash) found.emplace_back("kernel text");
   if (a.specialization != b.specialization) found.emplace_back("arguments");
   if (a.target != b.target) found.emplace_back("target");
-  if (a.fingerprint != b.fingerprint) found.emplace_back("machine");
+  if (a.fingerprint != b.fingerprint) {
+    found.emplace_back(differ_in_driver(a, b) ? "driver" : "machine");
+  }
   if (a.compiler != b.compiler) found.emplace_back("compiler");
   return found;
 }

@@ -29,7 +29,8 @@ std::string tune_command(const Request& request, const std::string& kernel);
 // the ratios of their numbers if only these differ, infinite otherwise.
 double distance(std::string_view a, std::string_view b);
 
-// In words what of a differs from b: "kernel text", "machine", "compiler", "target", "arguments".
+// In words what of a differs from b: "kernel text", "arguments", "target", "machine" or, of the
+// same device, "driver", "compiler".
 std::vector<std::string> differences(const tune::Subject& a, const tune::Subject& b);
 
 }  // namespace peri::driver

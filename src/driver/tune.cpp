@@ -137,15 +137,19 @@ std::string Outlook::text() const {
       tune::print_seconds(seconds), 100 * (seconds / best_seconds - 1), configs);
 }
 
-void keep_result(const Compilation& c, const tune::Record& record) {
+void keep_result(const Compilation& c, tune::Record& record) {
   TunedStore store(c.request);
+  auto code = kept_code(c, record.trials[record.winner].config);
+  if (code) record.toolchain = code->toolchain;
   auto kept = store.put(record);  // troubles with the disk are warnings
   Quarantine quarantine(store, record.key);
   for (const tune::Trial& trial : record.trials) {
     bool is_harmful = trial.status == tune::Status::Crashed || trial.status == tune::Status::Hung;
     if (is_harmful) (void)quarantine.add(trial.config, trial.status, trial.reason);
   }
-  if (auto noted = note_code(c, record); !noted && c.request.warn) c.request.warn(noted.error());
+  auto noted = code ? note_code(store.cache(), *code, entry_of(record).record)
+                    : Expected<void>(std::unexpected(code.error()));
+  if (!noted && c.request.warn) c.request.warn(noted.error());
   if (!kept || !*kept || !c.request.warn) return;
   c.request.warn({"better-entry",
                   fmt::format("the cache keeps an earlier config of `{}`: {} a call, this one {}",

@@ -105,10 +105,10 @@ std::string describe_difference(const tune::Subject& here, const tune::Subject& 
       continue;
     }
     auto value = [&](const tune::Subject& s) {
-      return part == "arguments" ? s.specialization
-             : part == "target"  ? s.target
-             : part == "machine" ? s.machine
-                                 : s.compiler;
+      return part == "arguments"  ? s.specialization
+             : part == "target"   ? s.target
+             : part == "compiler" ? s.compiler
+                                  : s.machine;
     };
     parts.push_back(fmt::format("{} ({}, here {})", part, value(other), value(here)));
   }

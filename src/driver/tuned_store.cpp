@@ -122,8 +122,7 @@ std::string print_entry(const TunedEntry& entry) {
 Expected<TunedEntry> parse_entry(std::string_view text) {
   auto json = tune::parse_json(text, "bad-entry", kMostEntryBytes);
   if (!json) return std::unexpected(json.error());
-  if (json->is_object() && json->value("schema", tune::Json()) == tune::Json(1)) {
-    tune::add_missing_sizes(*json);
+  if (tune::update_schema(*json) && !json->contains("others")) {  // version 1 had one row
     (*json)["others"] = tune::Json::array();
   }
   auto entry = tune::read_fields<TunedEntry>(*json, "bad-entry");

@@ -222,6 +222,17 @@ TEST_F(TunedStoreTest, RowsThatContradictEachOtherAreRefused) {
   EXPECT_THAT(parse_entry(print_entry(entry)).error().message, HasSubstr("$.others[0].sizes"));
 }
 
+TEST_F(TunedStoreTest, EntriesOfTheSecondSchemaKeepTheirRows) {
+  TunedEntry written = entry_of(record_at(16, 64, 1e-3, 8));
+  written.others = {written};
+  written.others[0].sizes[0].size = 17;
+  auto json = space::Config::parse(print_entry(written));
+  json["schema"] = 2;
+  auto entry = parse_entry(json.dump());
+  ASSERT_TRUE(entry) << entry.error().message;
+  EXPECT_EQ(print_entry(*entry), print_entry(written));
+}
+
 TEST_F(TunedStoreTest, EntriesOfTheFirstSchemaAreOfStaticShapes) {
   auto json = space::Config::parse(print_entry(entry_of(record_with(1e-3, 10, 8))));
   json["schema"] = 1;
@@ -256,6 +267,19 @@ TEST(Subject, DifferencesNameKeyParts) {
   EXPECT_THAT(differences(a, b),
               ElementsAre("kernel text", "arguments", "target", "machine", "compiler"));
   EXPECT_NE(tune::key_of(a), tune::key_of(b));
+}
+
+TEST(Subject, ADeviceWithAnotherDriverIsTheSame) {
+  tune::Subject a, b;
+  a.machine = "NVIDIA H200, sm_90, driver 13.0";
+  a.fingerprint = "a";
+  b.machine = "NVIDIA H200, sm_90, driver 12.8";
+  b.fingerprint = "b";
+  EXPECT_THAT(differences(a, b), ElementsAre("driver"));
+  b.machine = "NVIDIA H100, sm_90, driver 12.8";
+  EXPECT_THAT(differences(a, b), ElementsAre("machine"));
+  b.machine = a.machine;
+  EXPECT_THAT(differences(a, b), ElementsAre("machine"));
 }
 
 TEST(Subject, ArgumentTextsGiveTheSameArguments) {

@@ -28,21 +28,27 @@ const tune::Finalist* finalist_of(const tune::Record& round, i64 trial) {
   return found == round.finalists.end() ? nullptr : &*found;
 }
 
+void skip(Verdict& verdict, std::string reason) {
+  verdict.state = Verdict::State::Skipped;
+  verdict.reason = std::move(reason);
+}
+
 // Configs of a record, to be timed in turns.
 class Retrial {
  public:
   Retrial(Compilation& c, const tune::Record& record) : c_(c), record_(record) {}
 
-  Expected<Verdict> run(const Arguments& arguments, double seconds, Verdict verdict) {
+  Expected<void> run(const Arguments& arguments, double seconds, Verdict& verdict) {
     const std::pair<std::string, i64> named[] = {
         {"winner", record_.winner}, {"runner-up", record_.runner_up}, {"default", 0}};
     for (const auto& [name, trial] : named) {
       if (auto added = add(name, trial); !added) return std::unexpected(added.error());
     }
-    auto round = compare_configs(c_, arguments, configs_, {}, seconds);
+    // Compilers of devices take seconds that no budget can foresee; the configs are few.
+    auto round = compare_configs(c_, arguments, configs_, {}, c_.device ? 0 : seconds);
     if (!round) return std::unexpected(round.error());
     judge(*round, verdict);
-    return verdict;
+    return {};
   }
 
  private:
@@ -75,9 +81,11 @@ class Retrial {
              round.trials[timed.trial].status == tune::Status::Ok;
     };
     const Timed& winner = timed_[0];
+    if (winner.trial >= static_cast<i64>(round.trials.size())) {
+      return skip(verdict, "its turn did not come in time");
+    }
     if (!is_timed(winner)) {
-      const bool is_known = winner.trial < static_cast<i64>(round.trials.size());
-      verdict.failure = is_known ? round.trials[winner.trial].reason : "not timed";
+      verdict.failure = round.trials[winner.trial].reason;
       verdict.state = Verdict::State::Rotten;
       return;
     }
@@ -111,7 +119,7 @@ class Retrial {
 }  // namespace
 
 std::string_view state_name(Verdict::State state) {
-  static constexpr std::string_view kNames[] = {"ok", "stale", "rotten"};
+  static constexpr std::string_view kNames[] = {"ok", "stale", "rotten", "skipped"};
   return kNames[static_cast<std::size_t>(state)];
 }
 
@@ -122,11 +130,67 @@ std::string Verdict::text() const {
                                 rival.name, rival.ratio, rival.low, rival.high,
                                 rival.recorded_ratio));
   }
+  if (!reason.empty()) parts.push_back(reason);
   if (!failure.empty()) parts.push_back("it fails: " + failure);
   if (!changed.empty()) parts.push_back(fmt::format("changed since: {}", fmt::join(changed, ", ")));
   if (parts.empty()) parts.emplace_back("there is nothing to compare the default with");
   return fmt::format("{}: {}", state_name(state), fmt::join(parts, "; "));
 }
+
+namespace {
+
+// The device that the record is of: the one that the request names if it is of that kind.
+std::string device_of(const tune::Record& record, const std::string& requested) {
+  const std::string device(backends::device_of(record.target));
+  return backends::parse_device(requested).device == device ? requested : device;
+}
+
+// Whether the error says that this machine lacks the device or its compiler.
+bool is_lack(const Error& error) {
+  static constexpr std::string_view kCodes[] = {"no-driver", "no-device", "driver-too-old",
+                                                "no-python", "no-triton", "unsupported-triton"};
+  return std::ranges::count(kCodes, error.code) > 0;
+}
+
+// Whether another compiler than the one that made the record's code would make it now. One that
+// cannot be asked makes none: what is kept is run.
+bool has_other_toolchain(const Compilation& c, const tune::Record& record) {
+  if (record.toolchain.empty()) return false;
+  auto now = c.backend->toolchain();
+  return now && *now != record.toolchain;
+}
+
+std::vector<std::string> changes(const Compilation& c, const tune::Record& record) {
+  std::vector<std::string> changed = differences(subject_of(c), record);
+  const bool is_named = std::ranges::count(changed, "compiler") > 0;
+  if (!is_named && has_other_toolchain(c, record)) changed.emplace_back("compiler");
+  return changed;
+}
+
+// Why the record's configs cannot be timed here; "": they can.
+std::string obstacle(const Compilation& c, const Verdict& verdict, const tune::Record& record) {
+  if (!can_run_here(c)) {
+    return fmt::format("this machine cannot run code for {}", c.backend->capabilities().target);
+  }
+  const bool is_other = std::ranges::count(verdict.changed, "target") +
+                        std::ranges::count(verdict.changed, "machine");
+  if (!c.device || !is_other) return "";
+  return fmt::format("it was tuned on {}, and here is {}", record.machine, c.device->describe());
+}
+
+// What is found out before an error stays in the verdict.
+Expected<void> examine(Compilation& c, const tune::Record& record, const Arguments& arguments,
+                       double seconds, Verdict& verdict) {
+  if (auto done = compile(c, "space"); !done) return done;
+  verdict.changed = changes(c, record);
+  if (!verdict.changed.empty()) verdict.state = Verdict::State::Stale;
+  std::string why = obstacle(c, verdict, record);
+  if (why.empty()) return Retrial(c, record).run(arguments, seconds, verdict);
+  skip(verdict, std::move(why));
+  return {};
+}
+
+}  // namespace
 
 Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seconds) {
   auto arguments = parse_arguments(record.arguments, {}, record.seed, c.diags);
@@ -134,14 +198,13 @@ Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seco
   c.request.file = record.file;
   c.request.kernel = record.kernel;
   c.request.args = specs_of(*arguments);
+  c.request.device = device_of(record, c.request.device);
   c.request.settings.cold = record.cache_mode == "cold";
-  if (auto done = compile(c, "space"); !done) return std::unexpected(done.error());
   Verdict verdict;
-  verdict.changed = differences(subject_of(c), record);
-  if (!verdict.changed.empty()) verdict.state = Verdict::State::Stale;
-  if (!can_run_here(c)) return verdict;
-
-  return Retrial(c, record).run(*arguments, seconds, std::move(verdict));
+  auto done = examine(c, record, *arguments, seconds, verdict);
+  if (!done && !is_lack(done.error())) return std::unexpected(done.error());
+  if (!done) skip(verdict, done.error().message);
+  return verdict;
 }
 
 }  // namespace peri::driver

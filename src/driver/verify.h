@@ -11,9 +11,10 @@ namespace peri::driver {
 
 struct Verdict {
   enum class State : u8 {
-    Ok,      // nothing timed is faster than the winner beyond the noise
-    Stale,   // so it is, but what it was tuned for has changed
-    Rotten,  // the runner-up or the default is faster now, or the winner fails
+    Ok,       // nothing timed is faster than the winner beyond the noise
+    Stale,    // so it is, but what it was tuned for has changed
+    Rotten,   // the runner-up or the default is faster now, or the winner fails
+    Skipped,  // not timed: `reason` says why
   };
   // A config against the winner, timed in turns.
   struct Rival {
@@ -23,18 +24,20 @@ struct Verdict {
     double recorded_ratio = 0;  // 0: unknown
   };
   State state = State::Ok;
-  std::vector<std::string> changed;  // "kernel text", "arguments", "machine", "compiler", "target"
+  std::vector<std::string> changed;  // as driver::differences names it
   std::vector<Rival> rivals;
   std::string failure;  // of the winner: why; "": none
+  std::string reason;   // why nothing was timed
   std::string text() const;
 };
-std::string_view state_name(Verdict::State state);  // "ok", "stale", "rotten"
+std::string_view state_name(Verdict::State state);  // "ok", "stale", "rotten", "skipped"
 
 // Compiles the record's kernel for its arguments, random ones of the same shapes, and times the
-// winner in turns with its runner-up and the default for about `seconds`, in a worker process as
-// tuning does. `c` is fresh: its request
-// says where the caches and which settings are. Fails with the errors of compiling, and with
-// `bad-config` if a config of the record is not legal any more.
+// winner in turns with its runner-up and the default, in a worker process as tuning does: on the
+// host for about `seconds`, on a device for some seconds once they are compiled. `c` is fresh: its
+// request says where the caches and which settings are, and which one of several devices. A record
+// whose device is not here, or the compiler for it, is skipped. Fails with the errors of compiling,
+// and with `bad-config` if a config of the record is not legal any more.
 Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seconds);
 
 }  // namespace peri::driver

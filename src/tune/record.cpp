@@ -109,6 +109,9 @@ template <class Io, Is<Record> R>
 void fields(Io& io, R& r) {
   io("schema", r.schema, {.low = kRecordSchema, .high = kRecordSchema}, "version of this format");
   fields_of_subject(io, r);
+  io("toolchain", r.toolchain, {.most = 256},
+     "compiler outside of Perihelion that made the winner's code: `triton 3.6.0`; empty: none did, "
+     "or it is unknown");
   fields_of_sizes(io, r);
   fields_of_search(io, r);
   io("trials", r.trials, {.most = kMostTrials}, "every config tried, in order; first the default");
@@ -190,13 +193,17 @@ double regret_of(double seconds, double best_seconds) {
   return seconds / best_seconds - 1;
 }
 
-void add_missing_sizes(Json& json) {
-  if (!json.is_object() || json.value("schema", Json()) != Json(1)) return;
+bool update_schema(Json& json) {
+  if (!json.is_object()) return false;
+  const Json schema = json.value("schema", Json());
+  if (schema != Json(1) && schema != Json(2)) return false;
   json["schema"] = kRecordSchema;
+  if (schema == Json(2)) return true;
   json["sizes"] = Json::array();  // version 1 had a list of texts, which was always empty
   json["best_seconds"] = 0;
   json["neighbour"] = Json::array();
   json["neighbour_seconds"] = nullptr;
+  return true;
 }
 
 double Roofline::seconds() const {
@@ -242,9 +249,8 @@ Expected<Record> read_record(const Config& json) {
                             brief(json["schema"])),
                 "a newer version of Perihelion wrote this record");
   }
-  if (json.is_object() && json.value("schema", Json()) == Json(1)) {
-    Json complete = json;
-    add_missing_sizes(complete);
+  if (Json complete = json; update_schema(complete)) {
+    complete["toolchain"] = "";
     return read_record(complete);
   }
   auto record = read_fields<Record>(json, "bad-record");

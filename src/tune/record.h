@@ -17,7 +17,7 @@
 
 namespace peri::tune {
 
-constexpr i64 kRecordSchema = 2;  // 1 had no sizes
+constexpr i64 kRecordSchema = 3;  // 1 had no sizes, 2 no toolchain
 
 // What became of a config.
 enum class Status : u8 {
@@ -93,6 +93,9 @@ std::string key_of(const Subject& subject);
 
 struct Record : Subject {
   i64 schema = kRecordSchema;
+  // Compiler outside of this program that made the winner's machine code: "triton 3.6.0"; "": none
+  // did, or it is unknown. No part of the key: calls run code that is kept without asking.
+  std::string toolchain;
 
   // Of a kernel with dynamic shapes, tuned for these sizes (perhaps among others: a call gets the
   // config of the nearest ones, see ShapeTable). The winner may then be another shape's that ties
@@ -135,8 +138,9 @@ i64 count_failures(const Record& record);
 // How much longer than with the best config known a call takes: 0.03 for 3 %.
 double regret_of(double seconds, double best_seconds);
 
-// Adds the keys that version 1 of records and of the cache's entries lacks.
-void add_missing_sizes(Config& json);
+// Whether `json` is a record, or an entry of the cache, of an earlier schema that is known; adds
+// the keys that both lack then.
+bool update_schema(Config& json);
 
 // Fails with `bad-record` (where, as a JSON path, and what was expected) on anything that is no
 // complete record of a schema that this version knows. print(parse(text)) parses to the same

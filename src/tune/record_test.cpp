@@ -140,13 +140,26 @@ TEST(RecordText, TheFirstSchemaIsReadAsOneOfStaticShapes) {
   Config json = Config::parse(print_record(example()));
   json["schema"] = 1;
   json["sizes"] = Config::array();
-  for (const char* key : {"best_seconds", "neighbour", "neighbour_seconds"}) json.erase(key);
+  for (const char* key : {"toolchain", "best_seconds", "neighbour", "neighbour_seconds"}) {
+    json.erase(key);
+  }
   auto record = parse_record(json.dump());
   ASSERT_TRUE(record) << record.error().message;
-  EXPECT_EQ(record->schema, 2);
+  EXPECT_EQ(record->schema, 3);
   EXPECT_TRUE(record->sizes.empty());
   EXPECT_EQ(record->neighbour_seconds, kFailed);
   EXPECT_EQ(record->winner, 1);
+}
+
+TEST(RecordText, TheSecondSchemaHasNoToolchain) {
+  Config json = Config::parse(print_record(example()));
+  json["schema"] = 2;
+  json.erase("toolchain");
+  auto record = parse_record(json.dump());
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->schema, 3);
+  EXPECT_EQ(record->toolchain, "");
+  EXPECT_EQ(record->sizes, example().sizes);
 }
 
 TEST(RecordText, RegretIsRelativeToTheBest) {
@@ -158,10 +171,10 @@ TEST(RecordText, RegretIsRelativeToTheBest) {
 
 TEST(RecordText, OtherSchemasAreRefused) {
   EXPECT_EQ(error_after([](Config& j) { j["schema"] = 0; }),
-            "$.schema: expected a whole number from 2 to 2, found 0");
+            "$.schema: expected a whole number from 3 to 3, found 0");
   auto newer = parse_record(R"({"schema": 99})");
   ASSERT_FALSE(newer);
-  EXPECT_EQ(newer.error().message, "$.schema: expected at most 2, found 99");
+  EXPECT_EQ(newer.error().message, "$.schema: expected at most 3, found 99");
   EXPECT_THAT(newer.error().hint, HasSubstr("newer version"));
 }
 

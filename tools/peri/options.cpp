@@ -151,7 +151,8 @@ void add_cache(CLI::App& app, Options& options) {
 
 void add_verify(CLI::App& app, Options& options) {
   CLI::App* verify = app.add_subcommand(
-      "verify", "Time tuned configs again, against their runner-up and the default");
+      "verify",
+      "Time tuned configs again, each on its own device, against their runner-up and the default");
   verify->add_option("target", options.target, "FILE.py:KERNEL, or a key of `peri cache ls`");
   verify->add_flag("--all", options.all, "every tuned config of the cache");
   verify->add_option("--arg", options.arguments, "argument of the kernel, NAME=SPEC")

@@ -67,6 +67,7 @@ class Verify {
       diag::Diags diags(sources);
       driver::Compilation c(diags);
       c.request.settings = session_.options().settings;
+      c.request.device = c.request.settings.device;
       auto verdict = driver::verify(c, *record, kSecondsPerRecord);
       if (!verdict) {
         // A kernel that is gone or does not compile any more is a finding, not the end.
@@ -89,6 +90,7 @@ class Verify {
   void add(const Verdict& verdict, ordered_json& json) {
     json["state"] = state_name(verdict.state);
     json["changed"] = verdict.changed;
+    if (!verdict.reason.empty()) json["reason"] = verdict.reason;
     json["rivals"] = ordered_json::array();
     for (const Verdict::Rival& rival : verdict.rivals) {
       json["rivals"].push_back({{"name", rival.name},

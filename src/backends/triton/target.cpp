@@ -39,6 +39,10 @@ const std::vector<Target>& targets() {
   return kTargets;
 }
 
+bool is_target(std::string_view name) {
+  return std::ranges::find(targets(), name, &Target::name) != targets().end();
+}
+
 Expected<Target> target_for(std::string_view name) {
   auto found = std::ranges::find(targets(), name, &Target::name);
   if (found != targets().end()) return *found;

@@ -29,6 +29,7 @@ struct Target {
 
 const std::vector<Target>& targets();
 
+bool is_target(std::string_view name);
 // An unknown name is an error (`unknown-target`) that lists the known ones.
 Expected<Target> target_for(std::string_view name);
 

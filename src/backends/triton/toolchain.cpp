@@ -327,6 +327,19 @@ Expected<Binary> Toolchain::compile(const Source& source, const Target& target,
   return binary;
 }
 
+Expected<std::string> Toolchain::compiler() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!compiler_.empty()) return compiler_;
+  }
+  auto worker = Worker::start(options_);
+  if (!worker) return std::unexpected(worker.error());
+  if (auto greeted = (*worker)->greet(options_); !greeted) return std::unexpected(greeted.error());
+  std::lock_guard lock(mutex_);
+  compiler_ = (*worker)->compiler();
+  return compiler_;
+}
+
 std::optional<Binary> Toolchain::find(const backends::CodeStore& store, std::string_view key) {
   auto text = store.get(key);
   if (!text) return std::nullopt;

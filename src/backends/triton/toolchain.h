@@ -59,6 +59,9 @@ class Toolchain {
   // has said it, what another version made counts no more, and is replaced.
   Expected<Binary> compile(const Source& source, const Target& target,
                            backends::CodeStore* store = nullptr);
+  // As Binary::compiler has it. A process that is started to be asked ends again, so that processes
+  // forked later do not share it. Fails with `no-python`, `no-triton` and `unsupported-triton`.
+  Expected<std::string> compiler();
 
  private:
   class Worker;

@@ -158,9 +158,14 @@ Expected<Compiled> TritonBackend::compile(const ir::Kernel& kernel, const space:
     auto binary = toolchain->compile(source, target_, options.store);
     if (!binary) return std::unexpected(binary.error());
     for (const std::string& text : binary->texts) compiled.text += text;
+    compiled.toolchain = binary->compiler;
     add_compiled_facts(root, plan, std::move(*binary), target_.warp_size, compiled.artifact);
   }
   return compiled;
+}
+
+Expected<std::string> TritonBackend::toolchain() const {
+  return Toolchain::of(python_)->compiler();
 }
 
 Expected<std::shared_ptr<backends::Backend>> make_backend(const backends::TargetRequest& request) {

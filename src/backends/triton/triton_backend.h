@@ -16,6 +16,7 @@ class TritonBackend : public backends::Backend {
   bool can_run_here() const override { return false; }
   space::Config default_config(const ir::Kernel& kernel) const override;
   std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const override;
+  Expected<std::string> toolchain() const override;
   Expected<backends::Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                        const backends::CompileOptions& options) const override;
 
