@@ -267,6 +267,43 @@ TEST(Compile, AFlattenedGridHasNoDescriptors) {
             "no descriptor for `x`: descriptors have 2 to 5 dimensions");
 }
 
+i64 loops_in(const std::string& text) {
+  i64 count = 0;
+  for (std::size_t at = 0; (at = text.find("for chunk_begin", at)) != std::string::npos; ++at) {
+    ++count;
+  }
+  return count;
+}
+
+TEST(Compile, IndependentReductionsShareALoopOrNot) {
+  Prepared kernel({"language/reduce.py:moments", {{"x", "randn[7,133]"}}});
+  ASSERT_TRUE(kernel.ready);
+  EXPECT_EQ(kernel.c.default_config.value("reduction_fusion", false), true);
+  std::string shared = R"({"reduction_loops": [64]})";
+  std::string alone = R"({"reduction_loops": [64], "reduction_fusion": false})";
+  EXPECT_EQ(loops_in(text_of(kernel, shared)), 2);
+  EXPECT_EQ(loops_in(text_of(kernel, alone)), 4);
+  EXPECT_EQ(loops_in(text_of(kernel, R"({"reduction_fusion": false})")), 0);
+  const ir::Kernel& k = kernel.c.lowered->kernel;
+  EXPECT_THAT(kernel.c.backend->print_plan(k, *kernel.config(alone)),
+              HasSubstr("`:` of 133 in chunks of 64, a loop for each reduction\n"));
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  for (const std::string& config : {shared, alone}) {
+    auto code = driver::generate(kernel.c, *kernel.config(config));
+    EXPECT_TRUE(code) << code.error().message;
+  }
+}
+
+TEST(Compile, FusionIsAKnobWhereItMakesADifference) {
+  auto has_knob = [](const Case& test) {
+    Prepared kernel(test);
+    return std::ranges::count(kernel.c.space.knobs(), "reduction_fusion", &space::Knob::key) > 0;
+  };
+  EXPECT_TRUE(has_knob({"language/reduce.py:rows", {{"x", "randn[7,133]"}}}));
+  EXPECT_FALSE(has_knob({"basic/softmax.py:softmax", {{"x", "randn[7,133]"}}}));  // one by one
+  EXPECT_FALSE(has_knob({"basic/add.py:add", {{"x", "randn[7]"}, {"y", "randn[7]"}}}));
+}
+
 TEST(Compile, IndicesBeyond32BitsAreComputedIn64) {
   Prepared flat({"basic/exp.py:exp", {{"x", "randn[70000,70000]"}}}, false);
   ASSERT_TRUE(flat.ready);
@@ -390,6 +427,21 @@ TEST(Interpret, FlattenedGridsAgreeWithTheReference) {
         R"({"flatten_loops": [true], "block_sizes": [1, 64], "pid_type": "persistent_blocked",
             "range_flattens": [true], "range_num_stages": [2]})"}},
       0);
+}
+
+TEST(Interpret, ReductionsInChunksAgreeWithTheReference) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  std::vector<Case> all;
+  for (const char* config : {R"({"reduction_loops": [16], "reduction_fusion": true})",
+                             R"({"reduction_loops": [16], "reduction_fusion": false})"}) {
+    for (const char* x : {"randn[7,133]", "randn[3,301]:bf16", "randn[5,64]", "randn[2,17]:f16"}) {
+      all.push_back({"language/reduce.py:moments", {{"x", x}}, config});
+    }
+    for (const char* x : {"randn[7,33]", "randn[5,32]:bf16", "randn[0,33]"}) {
+      all.push_back({"language/reduce.py:rows", {{"x", x}}, config});
+    }
+  }
+  interpret_all(all, 0);
 }
 
 // --- the pool of compilers ---

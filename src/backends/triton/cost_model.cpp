@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/triton/plan.h"
+#include "backends/triton/rolling.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "space/space.h"

@@ -95,8 +95,6 @@ class Emitter {
   std::optional<AxisId> rolled_axis(ir::GraphId graph) const;
   void emit_rolled(ir::GraphId graph, AxisId axis);
   void emit_pass(AxisId axis, const Members& members, const Members& reduces);
-  bool is_along(const ir::Op& op, AxisId axis) const;
-  std::vector<i64> stages_of(ir::GraphId graph, AxisId axis) const;
   void accumulate(const ir::Op& op, const std::string& acc);
 
   // --- grids and axes: emit_grid.cpp ---

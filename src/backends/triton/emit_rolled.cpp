@@ -1,13 +1,13 @@
 // A graph whose reduced `:` dimension is walked in chunks.
 //
-// Ops along the axis run in passes over it: one for each reduction that another op along the axis
-// waits for. A pass computes again (and loads again) what it needs; the other ops stand between the
-// passes. Sums and extrema are kept chunk-wide and reduced once, after their pass.
+// Ops along the axis run in passes over it, the others between them. Sums and extrema are kept
+// chunk-wide and reduced once, after their pass.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "backends/triton/emit.h"
+#include "backends/triton/rolling.h"
 
 namespace peri::triton {
 
@@ -21,75 +21,17 @@ std::optional<AxisId> Emitter::rolled_axis(ir::GraphId graph) const {
     const Op& op = kernel_[id];
     if (!op.regions.empty()) continue;
     for (const auto& [axis, chunk] : plan_.rolled) {
-      if (is_along(op, axis)) return axis;
+      if (is_along(kernel_, plan_.shared.axes, op, axis)) return axis;
     }
   }
   return std::nullopt;
 }
 
-bool Emitter::is_along(const Op& op, AxisId axis) const {
-  auto has_axis = [&](ValueId value) {
-    for (i64 d = 0; d < kernel_[value].type.rank(); ++d) {
-      if (plan_.shared.axes.of(value, d) == axis) return true;
-    }
-    return false;
-  };
-  return std::ranges::any_of(op.operands, has_axis) || std::ranges::any_of(op.results, has_axis);
-}
-
-namespace {
-
-bool reduces_along(const Plan& plan, const Op& op, AxisId axis) {
-  return ir::info(op.code).rule == ir::Rule::Reduce &&
-         plan.shared.axes.of(op.operands[0], op.attrs.dims[0]) == axis;
-}
-
-}  // namespace
-
-// By op of the graph: the pass it runs in (ops along the axis), or the pass it follows on plus one.
-std::vector<i64> Emitter::stages_of(ir::GraphId graph, AxisId axis) const {
-  std::map<ValueId, i64> ready;
-  std::vector<i64> stages;
-  i64 last_store = 0;
-  for (OpId id : kernel_[graph].ops) {
-    const Op& op = kernel_[id];
-    i64 stage = 0;
-    for (ValueId operand : op.operands) {
-      if (auto it = ready.find(operand); it != ready.end()) stage = std::max(stage, it->second);
-    }
-    if (op.code == OpCode::Store || !op.regions.empty()) {
-      stage = last_store = std::max(stage, last_store);
-    }
-    stages.push_back(stage);
-    i64 after = reduces_along(plan_, op, axis) ? stage + 1 : stage;
-    for (ValueId result : op.results) ready[result] = after;
-  }
-  return stages;
-}
-
 void Emitter::emit_rolled(ir::GraphId graph, AxisId axis) {
-  std::vector<i64> stages = stages_of(graph, axis);
-  const std::vector<OpId>& ops = kernel_[graph].ops;
-  i64 last = *std::ranges::max_element(stages);
-  for (i64 stage = 0; stage <= last; ++stage) {
-    Members along, reduces;
-    std::set<ValueId> needed;
-    for (std::size_t i = 0; i < ops.size(); ++i) {
-      if (stages[i] == stage && !is_along(kernel_[ops[i]], axis)) emit_op(ops[i]);
-    }
-    for (std::size_t i = ops.size(); i-- > 0;) {
-      const Op& op = kernel_[ops[i]];
-      if (!is_along(op, axis)) continue;
-      bool reduces_here = reduces_along(plan_, op, axis);
-      bool wanted = stages[i] == stage && (op.code == OpCode::Store || reduces_here);
-      bool feeds = !reduces_here && !op.results.empty() && needed.contains(op.results[0]);
-      if (!wanted && !feeds) continue;
-      needed.insert(op.operands.begin(), op.operands.end());
-      (wanted && op.code != OpCode::Store ? reduces : along).push_back(ops[i]);
-    }
-    std::ranges::reverse(along);
-    std::ranges::reverse(reduces);
-    if (!along.empty() || !reduces.empty()) emit_pass(axis, along, reduces);
+  const bool fuse = plan_.fuse_reductions;
+  for (const Pass& pass : passes_of(kernel_, plan_.shared.axes, graph, axis, fuse)) {
+    for (OpId id : pass.before) emit_op(id);
+    if (!pass.along.empty() || !pass.reduces.empty()) emit_pass(axis, pass.along, pass.reduces);
   }
 }
 

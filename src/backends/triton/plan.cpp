@@ -6,8 +6,8 @@
 #include <bit>
 
 #include "analysis/index_width.h"
-#include "analysis/memory_effects.h"
 #include "backends/triton/lanes.h"
+#include "backends/triton/rolling.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "plan/planner.h"
@@ -62,6 +62,7 @@ class Reader {
     plan_.num_stages = config_.value("num_stages", i64{1});
     plan_.num_sm_multiplier = config_.value("num_sm_multiplier", i64{1});
     plan_.host_descriptors = config_.value("host_tensor_descriptors", false);
+    plan_.fuse_reductions = config_.value("reduction_fusion", true);
     plan_.dot_precision = config_.value("dot_precision", std::string("tf32x3"));
     if (auto it = config_.find("maxnreg"); it != config_.end() && it->is_number()) {
       plan_.maxnreg = it->get<i64>();
@@ -182,123 +183,6 @@ Plan make_plan(const Kernel& kernel, const Config& config, const Target& target)
   Plan plan = plan_of(*flattened, flat->config, target);
   plan.shared.flattened = std::move(flattened);
   return plan;
-}
-
-// --- chunks of reduced axes ---
-
-namespace {
-
-// Where an axis stands: rolling it needs all of its values in one graph, made of ops that work
-// element by element along it, or reduce it.
-class RollCheck {
- public:
-  RollCheck(const Kernel& kernel, const analysis::Axes& axes, AxisId axis)
-      : kernel_(kernel), axes_(axes), axis_(axis) {}
-
-  std::string reason() {
-    for (const ir::Root& root : kernel_.roots) {
-      if (std::string why = check(root.body); !why.empty()) return why;
-    }
-    if (graphs_ > 1) return "it is used in several loops";
-    return "";
-  }
-
- private:
-  bool has_axis(ir::ValueId value) const {
-    for (i64 d = 0; d < kernel_[value].type.rank(); ++d) {
-      if (axes_.of(value, d) == axis_) return true;
-    }
-    return false;
-  }
-
-  bool touches(const Op& op) const {
-    for (ir::ValueId value : op.operands) {
-      if (has_axis(value)) return true;
-    }
-    for (ir::ValueId value : op.results) {
-      if (has_axis(value)) return true;
-    }
-    return false;
-  }
-
-  std::string check(ir::GraphId id) {
-    const ir::Graph& graph = kernel_[id];
-    for (ir::ValueId value : graph.params) {
-      if (has_axis(value)) return "a loop carries values along it";
-    }
-    bool here = false;
-    for (OpId op_id : graph.ops) {
-      const Op& op = kernel_[op_id];
-      for (ir::GraphId region : op.regions) {
-        if (std::string why = check(region); !why.empty()) return why;
-      }
-      if (!touches(op)) continue;
-      here = true;
-      if (std::string why = check_op(op, id); !why.empty()) return why;
-    }
-    if (here && loads_what_it_stores(id)) return "it reads a tensor that it writes";
-    if (here) ++graphs_;
-    return "";
-  }
-
-  // Passes would change the order of those accesses.
-  bool loads_what_it_stores(ir::GraphId id) const {
-    std::vector<i64> stored = analysis::stored_below(kernel_, id);
-    bool found = false;
-    ir::for_each_op(kernel_, id, [&](const Op& op) {
-      bool reads = op.code == OpCode::Load;
-      found = found || (reads && std::ranges::count(
-                                     stored, analysis::storage_of(kernel_, op.attrs.tensor)) > 0);
-    });
-    return found;
-  }
-
-  std::string check_op(const Op& op, ir::GraphId graph) const {
-    for (ir::ValueId value : op.operands) {
-      if (has_axis(value) && kernel_[value].owner != graph) return "it is used in several loops";
-    }
-    const ir::OpInfo& row = ir::info(op.code);
-    if (row.rule == ir::Rule::Dot) return "a dot needs all of it";
-    if (row.has(ir::Region)) return "a loop carries values along it";
-    if (op.code == OpCode::Reshape) return "a reshape needs all of it";
-    if (op.code == OpCode::ArgMax || op.code == OpCode::ArgMin) {
-      if (axes_.of(op.operands[0], op.attrs.dims[0]) == axis_) return "an argmax needs all of it";
-    }
-    for (const ir::Index& index : op.attrs.indices) {
-      if (index.kind == ir::Index::Kind::Gather && has_axis(op.operands[index.operand])) {
-        return "it gathers along it";
-      }
-    }
-    return "";
-  }
-
-  const Kernel& kernel_;
-  const analysis::Axes& axes_;
-  AxisId axis_;
-  i64 graphs_ = 0;
-};
-
-}  // namespace
-
-std::vector<ReducedAxis> reduced_axes(const Kernel& kernel, const analysis::Axes& axes) {
-  std::vector<ReducedAxis> reduced;
-  bool taken = false;
-  for (const ir::Root& root : kernel.roots) {
-    taken = false;
-    ir::for_each_op(kernel, root.body, [&](const Op& op) {
-      if (ir::info(op.code).rule != ir::Rule::Reduce) return;
-      AxisId axis = axes.of(op.operands[0], op.attrs.dims[0]);
-      if (!axis || axes[axis].block) return;
-      for (const ReducedAxis& known : reduced) {
-        if (known.axis == axis) return;
-      }
-      std::string reason = RollCheck(kernel, axes, axis).reason();
-      if (reason.empty() && taken) reason = "another dimension is walked in chunks";
-      taken = taken || reason.empty();
-      reduced.push_back({axis, std::move(reason)});
-    });
-  }
-  return reduced;
 }
 
 // --- descriptors ---
@@ -451,8 +335,9 @@ std::string print(const Plan& plan) {
                        plan.block_size(BlockId(b)));
   }
   for (const auto& [axis, chunk] : plan.rolled) {
-    out += fmt::format("  `:` of {} in chunks of {}\n",
-                       kernel.syms->print(plan.shared.extent(axis)), chunk);
+    out +=
+        fmt::format("  `:` of {} in chunks of {}{}\n", kernel.syms->print(plan.shared.extent(axis)),
+                    chunk, plan.fuse_reductions ? "" : ", a loop for each reduction");
   }
   for (std::size_t r = 0; r < plan.roots.size(); ++r) {
     const RootPlan& root = plan.roots[r];

@@ -59,6 +59,7 @@ struct Plan {
   std::map<ir::OpId, LoopPlan> loops;       // by For
   std::map<ir::OpId, AccessPlan> accesses;  // by Load, Store
   std::map<AxisId, i64> rolled;  // reduced axes that are walked in chunks of so many elements
+  bool fuse_reductions = true;   // independent ones along a rolled axis share a loop
   std::vector<bool> wide;        // by tensor: offsets need 64 bits
   bool assume_32_bit = true;     // sizes and strides of a call fit 32 bits; a launch checks it
   bool assume_aligned = true;
@@ -96,13 +97,5 @@ i64 power_of_two(i64 value);
 // reason, if the hardware cannot.
 std::optional<backends::TensorMap> tensor_map(const Plan& plan, const ir::Op& access,
                                               std::string& reason);
-
-// The axes of reduced `:` dimensions in the order of their knobs, and why one cannot be walked in
-// chunks ("" if it can).
-struct ReducedAxis {
-  AxisId axis;
-  std::string reason;
-};
-std::vector<ReducedAxis> reduced_axes(const ir::Kernel& kernel, const analysis::Axes& axes);
 
 }  // namespace peri::triton

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "backends/triton/plan.h"
+#include "backends/triton/rolling.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "space/space.h"
@@ -95,6 +96,17 @@ void restrict_reductions(const Kernel& kernel, std::vector<Knob>& knobs) {
     const std::string& reason = reduced[knob.index].reason;
     if (!reason.empty()) keep_only(knob, nullptr, "other than null", reason);
   }
+}
+
+// On by default, unlike in Helion: where memory is what a pass waits for, each pass less saves its
+// loads, and the accumulators of a few reductions fit registers.
+void restrict_fusion(const Kernel& kernel, std::vector<Knob>& knobs) {
+  const bool applies = can_fuse_reductions(kernel, analysis::Axes(kernel));
+  std::erase_if(knobs, [&](Knob& knob) {
+    if (knob.key != "reduction_fusion") return false;
+    knob.default_value = true;
+    return !applies;
+  });
 }
 
 // By loop of the space's order: whether it is a grid.
@@ -562,15 +574,12 @@ KnobRow dot_precision_row() {
 space::Capabilities capabilities_of(const Target& target) {
   space::Capabilities c;
   c.target = target.name;
-  c.shared_keys = {"block_sizes",      "loop_orders",
-                   "flatten_loops",    "l2_groupings",
-                   "reduction_loops",  "range_unroll_factors",
-                   "range_num_stages", "range_multi_buffers",
-                   "range_flattens",   "static_ranges",
-                   "num_warps",        "num_stages",
-                   "indexing",         "load_eviction_policies",
-                   "pid_type",         "num_sm_multiplier",
-                   "maxnreg"};
+  c.shared_keys = {
+      "block_sizes",         "loop_orders",      "flatten_loops",          "l2_groupings",
+      "reduction_loops",     "reduction_fusion", "range_unroll_factors",   "range_num_stages",
+      "range_multi_buffers", "range_flattens",   "static_ranges",          "num_warps",
+      "num_stages",          "indexing",         "load_eviction_policies", "pid_type",
+      "num_sm_multiplier",   "maxnreg"};
   if (target.warp_specialize) c.shared_keys.emplace_back("range_warp_specializes");
   if (target.tensor_maps) c.shared_keys.emplace_back("host_tensor_descriptors");
   c.knobs = {dot_precision_row()};
@@ -582,6 +591,7 @@ space::Capabilities capabilities_of(const Target& target) {
   c.restrict_knobs = [target](const Kernel& kernel, std::vector<Knob>& knobs) {
     restrict_blocks(kernel, knobs);
     restrict_reductions(kernel, knobs);
+    restrict_fusion(kernel, knobs);
     restrict_loops(kernel, knobs);
     restrict_accesses(kernel, target, knobs);
     {

@@ -19,6 +19,23 @@ def rows(x):
 
 
 @helion.kernel()
+def moments(x):
+    m = x.size(0)
+    doubled = torch.empty_like(x)
+    largest, mean, second, third = [torch.empty([m], dtype=torch.float32) for _ in range(4)]
+    for t in hl.tile(m):
+        v = x[t, :].float()
+        doubled[t, :] = v * 2
+        largest[t] = v.abs().amax(-1)
+        average = v.mean(-1)
+        mean[t] = average
+        away = v - average[:, None]
+        second[t] = (away * away).sum(-1)
+        third[t] = (away * away * away).sum(-1)
+    return doubled, largest, mean, second, third
+
+
+@helion.kernel()
 def neg3(x):
     a, b, c = x.size()
     o1 = x.new_empty([a, c])
