@@ -245,7 +245,7 @@ Expected<void> compile(Compilation& c, std::string_view last) {
 Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
                                       const backends::CompileOptions& options) {
   backends::CompileOptions with_store = options;
-  with_store.store = c.code_store.get();
+  if (with_store.store == nullptr) with_store.store = c.code_store.get();
   std::shared_lock lock(fork_lock());
   return c.backend->compile(c.lowered->kernel, config, with_store);
 }

@@ -105,7 +105,8 @@ std::span<const Phase> phases();
 // user errors, which stand in `diags`, the error's code is `diagnostics`.
 Expected<void> compile(Compilation& c, std::string_view last = "");
 
-// Code for one config of the space; phases up to `space` must have run. Thread-safe.
+// Code for one config of the space, by `options.store` or else the compilation's; phases up to
+// `space` must have run. Thread-safe.
 Expected<backends::Compiled> generate(const Compilation& c, const space::Config& config,
                                       const backends::CompileOptions& options = {});
 // Opens the device if that is not the host. Fails with `cannot-run-here`, and as

@@ -13,6 +13,7 @@
 #include "driver/shapes.h"
 #include "driver/subject.h"
 #include "driver/workload.h"
+#include "tune/builder.h"
 #include "tune/roofline.h"
 #include "tune/stopping.h"
 
@@ -24,9 +25,10 @@ constexpr double kReferenceShare = 0.1;  // of the budget, for the interpreter
 constexpr double kReferenceSeconds = 2;  // at most
 constexpr i64 kWorkerBytes = i64{4} << 30;
 constexpr i64 kOutlookConfigs = 300;
-constexpr i64 kLeastBatch = 8;
-constexpr double kDeviceRaceSeconds = 0.03;  // its own clock is steadier than the host's
-constexpr double kDeviceHangSeconds = 2;     // drivers pause now and then, and kernels seldom hang
+constexpr i64 kBatch = 8;
+constexpr double kDeviceCompileSeconds = 150;  // more than its compiler takes before it gives up
+constexpr double kDeviceRaceSeconds = 0.03;    // its own clock is steadier than the host's
+constexpr double kDeviceHangSeconds = 2;  // drivers pause now and then, and kernels seldom hang
 
 // Seconds of a config by the backend's cost model.
 std::function<double(const space::Config&)> predictor(const Compilation& c) {
@@ -35,9 +37,9 @@ std::function<double(const space::Config&)> predictor(const Compilation& c) {
   };
 }
 
-// Configs compiled side by side. A device takes next to no time for a config, beside the compiler.
+// Configs compiled side by side; beside timing, which takes a CPU of its own.
 i64 batch_of(const Compilation& c) {
-  return c.device ? std::max(kLeastBatch, ThreadPool::available_cpus()) : kLeastBatch;
+  return c.device ? std::max<i64>(1, ThreadPool::available_cpus() - 1) : kBatch;
 }
 
 // The search that the kernel's decorator or the settings ask for.
@@ -54,8 +56,7 @@ Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const Tune
   }
   auto effort = tune::parse_effort(settings.effort);
   if (!effort) return std::unexpected(effort.error());
-  auto chosen =
-      tune::search_options(settings.strategy, *effort, settings.search_options, batch_of(c));
+  auto chosen = tune::search_options(settings.strategy, *effort, settings.search_options, kBatch);
   if (!chosen) return std::unexpected(chosen.error());
   tune::SearchProblem problem{.space = c.space,
                               .start = c.default_config,
@@ -168,17 +169,31 @@ Expected<void> prepare(Compilation& c) {
               fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
 }
 
+struct Measuring {
+  std::unique_ptr<tune::Bench> bench;
+  std::unique_ptr<tune::Builder> builder;
+};
+
 // Candidates run in a worker process; but where this one has opened the device, which a fork cannot
 // use then, they run here.
-std::unique_ptr<tune::Bench> make_bench(const Compilation& c, tune::Workload& workload,
-                                        const tune::SessionOptions& session, i64 memory_bytes) {
+Measuring make_bench(const Compilation& c, tune::Workload& workload,
+                     const tune::SessionOptions& session, i64 memory_bytes) {
   const i64 threads = ThreadPool::available_cpus();
   if (c.device && c.request.opens_device) {
-    return tune::local_bench(workload, threads, session.clock);
+    return {tune::local_bench(workload, threads, session.clock),
+            tune::threaded_builder(workload, session.batch, session.clock)};
   }
-  return tune::isolated_bench(
-      workload, threads, session.clock,
-      {.memory_bytes = memory_bytes, .is_interrupted = session.is_interrupted});
+  tune::IsolationOptions isolation{.memory_bytes = memory_bytes,
+                                   .is_interrupted = session.is_interrupted};
+  Measuring made;
+  made.bench = tune::isolated_bench(workload, threads, session.clock, isolation);
+  if (workload.builds_beside_timing()) {
+    isolation.compile_limit = kDeviceCompileSeconds;
+    made.builder = tune::isolated_builder(workload, session.batch, session.clock, isolation);
+  } else {
+    made.builder = tune::bench_builder(*made.bench);
+  }
+  return made;
 }
 
 // Runs a strategy on candidates.
@@ -196,9 +211,10 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
-  auto bench = make_bench(c, workload, session, worker_bytes(c, arguments));
+  Measuring with = make_bench(c, workload, session, worker_bytes(c, arguments));
   try {
-    auto record = tune::tune(strategy, c.default_config, *bench, session, std::move(described));
+    auto record = tune::tune(strategy, c.default_config, *with.bench, *with.builder, session,
+                             std::move(described));
     if (record) record->elapsed = session.clock() - started;
     return record;
   } catch (const tune::WorkloadLost& lost) {  // in this process

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "driver/carried_code.h"
 #include "driver/device_time.h"
 #include "runtime/device_info.h"
 #include "runtime/guard.h"
@@ -86,12 +87,36 @@ void KernelWorkload::make_guarded_copies() {
 
 bool KernelWorkload::survives_fork() const { return !c_.device; }
 
+bool KernelWorkload::builds_beside_timing() const { return c_.device.has_value(); }
+
 Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config& config) {
+  return compile(config, nullptr);
+}
+
+Expected<std::string> KernelWorkload::make(const space::Config& config) {
+  CodeCollector store(c_.code_store.get());
   backends::CompileOptions options;
   options.impatient = true;
+  options.store = &store;
   auto code = generate(c_, config, options);
   if (!code) return std::unexpected(code.error());
-  return load(c_, config, std::move(code->artifact));
+  return store.text();
+}
+
+Expected<tune::Workload::Candidate> KernelWorkload::load(const space::Config& config,
+                                                         const std::string& code) {
+  CarriedCode store(code);
+  return compile(config, &store);
+}
+
+Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config& config,
+                                                            backends::CodeStore* store) {
+  backends::CompileOptions options;
+  options.impatient = true;
+  options.store = store;
+  auto code = generate(c_, config, options);
+  if (!code) return std::unexpected(code.error());
+  return driver::load(c_, config, std::move(code->artifact));
 }
 
 Expected<tune::Accuracy> KernelWorkload::trust(const Candidate& candidate, bool is_known_good) {

@@ -24,11 +24,15 @@ class KernelWorkload : public tune::Workload {
   Expected<tune::Accuracy> trust(const Candidate& candidate, bool is_known_good) override;
   Expected<void> check(const Candidate& candidate) override;
   void run(const Candidate& candidate) override;
-  bool survives_fork() const override;  // not on a device
+  bool survives_fork() const override;         // not on a device
+  bool builds_beside_timing() const override;  // for a device, whose clock does not see the host
+  Expected<std::string> make(const space::Config& config) override;
+  Expected<Candidate> load(const space::Config& config, const std::string& code) override;
   void flush_caches() override;
   double time(const Candidate& candidate, i64 batch, bool cold, const tune::Clock& clock) override;
 
  private:
+  Expected<Candidate> compile(const space::Config& config, backends::CodeStore* store);
   Expected<void> make_leaves(const std::shared_ptr<runtime::Device>& device);
   void make_guarded_copies();
   Expected<void> restore() const;

@@ -4,29 +4,21 @@
 #include <map>
 #include <thread>
 
+#include "tune/messages.h"
+
 namespace peri::tune {
 
 namespace {
 
 constexpr double kWakeSeconds = 60e-6;  // in which sleeping threads have come to work
 
-// Codes of errors that are the candidate's fault and not the compiler's.
-Status status_of(const Error& error) {
-  return error.code == "wrong-result" || error.code == kOutOfBounds ? Status::WrongResult
-                                                                    : Status::CompileError;
-}
-
-std::string reason_of(const Error& error) {
-  return error.code == "wrong-result" ? error.message : error.code + ": " + error.message;
-}
-
 class LocalBench : public Bench {
  public:
   LocalBench(Workload& workload, i64 compile_threads, Clock clock)
       : workload_(workload), compile_threads_(compile_threads), clock_(std::move(clock)) {}
 
-  Expected<Accuracy> trust(const Config& config, bool is_known_good) override {
-    auto candidate = workload_.compile(config);
+  Expected<Accuracy> trust(const Build& build, bool is_known_good) override {
+    auto candidate = candidate_of(build);
     if (!candidate) return std::unexpected(candidate.error());
     candidates_[0] = *candidate;
     return workload_.trust(*candidate, is_known_good);
@@ -39,11 +31,11 @@ class LocalBench : public Bench {
     auto work = [&] {
       for (std::size_t i = next++; i < builds.size(); i = next++) {
         double begin = clock_();
-        auto candidate = workload_.compile(builds[i].config);
+        auto candidate = candidate_of(builds[i]);
         if (candidate) {
           made[i] = *candidate;
         } else {
-          verdicts[i] = {Status::CompileError, reason_of(candidate.error())};
+          verdicts[i] = verdict_of_error(candidate.error());
         }
         verdicts[i].seconds = clock_() - begin;
       }
@@ -61,8 +53,7 @@ class LocalBench : public Bench {
 
   Verdict check(i64 id, double) override {
     auto checked = workload_.check(candidates_.at(id));
-    if (checked) return {};
-    return {status_of(checked.error()), reason_of(checked.error())};
+    return checked ? Verdict() : verdict_of_error(checked.error());
   }
 
   TimeResult time(const TimeRequest& request) override {
@@ -87,6 +78,11 @@ class LocalBench : public Bench {
   const std::optional<Error>& failure() const override { return none_; }
 
  private:
+  Expected<Workload::Candidate> candidate_of(const Build& build) {
+    return build.code.empty() ? workload_.compile(build.config)
+                              : workload_.load(build.config, build.code);
+  }
+
   Workload& workload_;
   i64 compile_threads_;
   Clock clock_;
@@ -95,6 +91,16 @@ class LocalBench : public Bench {
 };
 
 }  // namespace
+
+Expected<std::string> Workload::make(const Config& config) {
+  auto candidate = compile(config);
+  if (!candidate) return std::unexpected(candidate.error());
+  return std::string();
+}
+
+Expected<Workload::Candidate> Workload::load(const Config& config, const std::string&) {
+  return compile(config);
+}
 
 double Workload::time(const Candidate& candidate, i64 batch, bool cold, const Clock& clock) {
   if (cold) flush_caches();

@@ -23,6 +23,13 @@ class Workload {
   virtual ~Workload() = default;
   // Code for a config. Thread-safe.
   virtual Expected<Candidate> compile(const Config& config) = 0;
+  // Whether make() may run, in this process or others, while candidates are timed: it takes nothing
+  // from what they run on.
+  virtual bool builds_beside_timing() const { return false; }
+  // The slow part of compile() and the rest of it, where the above holds: the code as bytes that
+  // other processes can load. make() is thread-safe, and touches nothing that a fork cannot.
+  virtual Expected<std::string> make(const Config& config);
+  virtual Expected<Candidate> load(const Config& config, const std::string& code);
   // Makes `candidate`'s results those that others are compared with. Unless `is_known_good`, they
   // are compared with the reference interpreter's first.
   virtual Expected<Accuracy> trust(const Candidate& candidate, bool is_known_good) = 0;
@@ -72,16 +79,17 @@ struct TimeResult {
 struct Build {
   i64 id = 0;
   Config config;
+  std::string code = {};  // by Workload::make; "": is yet to be compiled
 };
 
 // Candidates are known by numbers that the caller gives them. Id 0 is the trusted one.
 class Bench {
  public:
   virtual ~Bench() = default;
-  // Compiles and trusts the config that others are compared with (see Workload::trust). To be
-  // called first.
-  virtual Expected<Accuracy> trust(const Config& config, bool is_known_good) = 0;
-  // Makes code side by side; a verdict each.
+  // Compiles and trusts the config that others are compared with (see Workload::trust), with id 0.
+  // To be called first.
+  virtual Expected<Accuracy> trust(const Build& build, bool is_known_good) = 0;
+  // Makes code side by side, or loads it; a verdict each.
   virtual std::vector<Verdict> compile(std::span<const Build> builds) = 0;
   // `limit`: seconds that the call may take; comparing results is given as long as trust() took.
   virtual Verdict check(i64 id, double limit) = 0;
@@ -96,8 +104,9 @@ class Bench {
 std::unique_ptr<Bench> local_bench(Workload& workload, i64 compile_threads, Clock clock);
 
 struct IsolationOptions {
-  i64 memory_bytes = 0;       // that a worker may use beyond what it begins with; 0: no limit
-  double compile_limit = 30;  // seconds that compiling one batch may take
+  i64 memory_bytes = 0;  // that a worker may use beyond what it begins with; 0: no limit
+  double compile_limit =
+      30;  // seconds that compiling one batch, or beside timing a config, may take
   std::function<bool()> is_interrupted;
 };
 

@@ -100,7 +100,7 @@ class IsolatedBenchTest : public testing::Test {
  protected:
   void SetUp() override {
     ThreadPool::global().run(1000, 0, [](i64, i64, i64) {});  // the parent's pool has threads
-    ASSERT_TRUE(bench_->trust(good_, false));
+    ASSERT_TRUE(bench_->trust({0, good_}, false));
   }
 
   Verdict build(i64 id, const Config& config) {
@@ -223,7 +223,7 @@ TEST_F(IsolatedBenchTest, WrongResultsOfADamagedProcessDoNotCount) {
   for (bool forks : {true, false}) {
     workload_.survives_fork_ = forks;
     bench_ = isolated_bench(workload_, 2, steady_clock(), {});
-    ASSERT_TRUE(bench_->trust(good_, false));
+    ASSERT_TRUE(bench_->trust({0, good_}, false));
     EXPECT_EQ(check("wrong").status, Status::WrongResult);
     EXPECT_TRUE(
         check_after("damage", "sound").ok());  // wrong in this process, right in a fresh one
@@ -246,7 +246,7 @@ TEST_F(IsolatedBenchTest, InterruptsEndWaiting) {
   bool interrupted = false;
   bench_ =
       isolated_bench(workload_, 1, steady_clock(), {.is_interrupted = [&] { return interrupted; }});
-  ASSERT_TRUE(bench_->trust(good_, false));
+  ASSERT_TRUE(bench_->trust({0, good_}, false));
   ASSERT_TRUE(build(1, config("", "sleep", "")).ok());
   interrupted = true;
   EXPECT_EQ(bench_->check(1, 600).status, Status::Skipped);

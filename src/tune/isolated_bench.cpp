@@ -1,4 +1,4 @@
-// A bench whose work is done by a worker process. Requests and answers are JSON.
+// A bench whose work is done by a worker process.
 //
 // The worker compiles and times; a fork of it, the checker, runs each candidate for the first time.
 // Nearly all that crash or hang do so there, and cost a fork instead of everything compiled.
@@ -11,39 +11,17 @@
 #include <utility>
 
 #include "tune/bench.h"
+#include "tune/messages.h"
 #include "tune/worker.h"
 
 namespace peri::tune {
 
 namespace {
 
-using Json = Config;
+using Json = Message;
 
 constexpr double kTrustSeconds = 600;  // a call of the default config, and comparing its results
 constexpr double kForkSeconds = 10;    // for a checker, beyond its checks
-
-Json json_of(const Verdict& verdict) {
-  return {{"status", std::string(status_name(verdict.status))},
-          {"reason", verdict.reason},
-          {"seconds", verdict.seconds}};
-}
-
-Verdict verdict_of(const Json& json) {
-  return {parse_status(json["status"].get<std::string>()).value_or(Status::Crashed),
-          json["reason"].get<std::string>(), json["seconds"].get<double>()};
-}
-
-Verdict verdict_of_death(const Death& death) {
-  switch (death.kind) {
-    case Death::Kind::Hung:
-      return {Status::Hung, death.reason};
-    case Death::Kind::Interrupted:
-      return {Status::Skipped, death.reason};
-    case Death::Kind::Died:
-      break;
-  }
-  return {Status::Crashed, death.reason};
-}
 
 // The worker's side: answers with a local bench.
 class Server {
@@ -54,20 +32,19 @@ class Server {
         forks_(workload.survives_fork()) {}
 
   std::string answer(const std::string& text) {
-    Json request = Json::parse(text);
+    Json request = unpack(text);
     std::string verb = request["verb"];
-    if (verb == "trust") return trust(request).dump();
-    if (verb == "compile") return compile(request).dump();
-    if (verb == "check") return json_of(check(request)).dump();
-    return time(request).dump();
+    if (verb == "trust") return pack(trust(request));
+    if (verb == "compile") return pack(compile(request));
+    if (verb == "check") return pack(message_of(check(request)));
+    return pack(time(request));
   }
 
  private:
   Json trust(const Json& request) {
-    auto accuracy = bench_->trust(request["config"], request["is_known_good"]);
+    auto accuracy = bench_->trust(build_of(request["build"]), request["is_known_good"]);
     if (!accuracy) {
-      const Error& error = accuracy.error();
-      return {{"failure", {error.code, error.message, error.hint}}};
+      return {{"failure", message_of(accuracy.error())}};
     }
     return {{"error", accuracy->error},         {"allowed", accuracy->allowed},
             {"compared", accuracy->compared},   {"cells", accuracy->cells},
@@ -80,9 +57,9 @@ class Server {
     for (i64 id : dropped) has_run_.erase(id);
     bench_->drop(dropped);
     std::vector<Build> builds;
-    for (const Json& build : request["builds"]) builds.push_back({build["id"], build["config"]});
+    for (const Json& build : request["builds"]) builds.push_back(build_of(build));
     Json verdicts = Json::array();
-    for (const Verdict& verdict : bench_->compile(builds)) verdicts.push_back(json_of(verdict));
+    for (const Verdict& verdict : bench_->compile(builds)) verdicts.push_back(message_of(verdict));
     return verdicts;
   }
 
@@ -92,14 +69,14 @@ class Server {
     if (request["afresh"]) checker_.reset();
     if (!checker_) {
       auto serve = [this](const std::string& text) {
-        return json_of(bench_->check(Json::parse(text), 0)).dump();
+        return pack(message_of(bench_->check(unpack(text), 0)));
       };
       auto started = Worker::start(serve, memory_bytes_);
       if (!started) return {Status::Skipped, started.error().message};
       checker_ = std::move(*started);
     }
-    auto answer = checker_->ask(Json(id).dump(), request["limit"]);
-    if (answer) return verdict_of(Json::parse(*answer));
+    auto answer = checker_->ask(pack(id), request["limit"]);
+    if (answer) return verdict_of(unpack(*answer));
     checker_.reset();
     return verdict_of_death(answer.error());
   }
@@ -128,9 +105,8 @@ class IsolatedBench : public Bench {
         options_(std::move(options)),
         forks_(workload.survives_fork()) {}
 
-  Expected<Accuracy> trust(const Config& config, bool is_known_good) override {
-    trusted_ = config;
-    configs_[0] = config;
+  Expected<Accuracy> trust(const Build& build, bool is_known_good) override {
+    builds_[0] = build;
     auto answer = start(is_known_good);
     if (!answer) return std::unexpected(answer.error());
     const Json& json = *answer;
@@ -139,7 +115,7 @@ class IsolatedBench : public Bench {
   }
 
   std::vector<Verdict> compile(std::span<const Build> builds) override {
-    for (const Build& build : builds) configs_[build.id] = build.config;
+    for (const Build& build : builds) builds_[build.id] = build;
     Death death;
     if (auto verdicts = compile_here(builds, death)) return *verdicts;
     if (builds.size() == 1 || death.kind == Death::Kind::Interrupted) {
@@ -174,7 +150,7 @@ class IsolatedBench : public Bench {
 
   void drop(std::span<const i64> ids) override {
     for (i64 id : ids) {
-      configs_.erase(id);
+      builds_.erase(id);
       compiled_.erase(id);
       if (built_.erase(id) > 0) dropped_.push_back(id);
     }
@@ -192,7 +168,8 @@ class IsolatedBench : public Bench {
     if (!worker) return std::unexpected(worker.error());
     worker_ = std::move(*worker);
     built_ = {0};
-    Json request = {{"verb", "trust"}, {"config", trusted_}, {"is_known_good", is_known_good}};
+    Json request = {
+        {"verb", "trust"}, {"build", message_of(builds_.at(0))}, {"is_known_good", is_known_good}};
     double begin = clock_();
     auto answer = ask(request, kTrustSeconds);
     trust_seconds_ = std::max(trust_seconds_, clock_() - begin);
@@ -203,8 +180,7 @@ class IsolatedBench : public Bench {
     }
     if (!answer->contains("failure")) return *answer;
     stop();
-    const Json& failure = (*answer)["failure"];
-    return fail(failure[0], failure[1], failure[2]);
+    return std::unexpected(error_of((*answer)["failure"]));
   }
 
   void stop() {
@@ -214,8 +190,8 @@ class IsolatedBench : public Bench {
   }
 
   std::expected<Json, Death> ask(const Json& request, double limit) {
-    auto answer = worker_->ask(request.dump(), limit, options_.is_interrupted);
-    if (answer) return Json::parse(*answer);
+    auto answer = worker_->ask(pack(request), limit, options_.is_interrupted);
+    if (answer) return unpack(*answer);
     interrupted_ = answer.error().kind == Death::Kind::Interrupted;
     stop();
     return std::unexpected(answer.error());
@@ -232,12 +208,12 @@ class IsolatedBench : public Bench {
     }
     std::vector<Build> missing;
     for (i64 id : ids) {
-      if (!built_.contains(id)) missing.push_back({id, configs_.at(id)});
+      if (!built_.contains(id)) missing.push_back(builds_.at(id));
     }
     for (i64 id : compiled_) {
       bool is_wanted = rebuilds_all && !missing.empty() && !built_.contains(id);
       if (is_wanted && std::ranges::find(ids, id) == ids.end()) {
-        missing.push_back({id, configs_.at(id)});
+        missing.push_back(builds_.at(id));
       }
     }
     Death death;
@@ -251,7 +227,7 @@ class IsolatedBench : public Bench {
       return std::nullopt;
     }
     Json list = Json::array();
-    for (const Build& build : builds) list.push_back({{"id", build.id}, {"config", build.config}});
+    for (const Build& build : builds) list.push_back(message_of(build));
     auto answer =
         ask({{"verb", "compile"}, {"builds", list}, {"dropped", std::exchange(dropped_, {})}},
             options_.compile_limit);
@@ -301,11 +277,10 @@ class IsolatedBench : public Bench {
   Clock clock_;
   IsolationOptions options_;
   bool forks_;
-  Config trusted_;
-  std::map<i64, Config> configs_;
-  std::set<i64> compiled_;    // once; not those that failed a check
-  std::set<i64> built_;       // in the worker
-  std::vector<i64> dropped_;  // still in the worker, until the next request to compile
+  std::map<i64, Build> builds_;  // that may be asked for; 0 is the trusted one
+  std::set<i64> compiled_;       // once; not those that failed a check
+  std::set<i64> built_;          // in the worker
+  std::vector<i64> dropped_;     // still in the worker, until the next request to compile
   std::unique_ptr<Worker> worker_;
   double trust_seconds_ = 0;  // that trusting took at most
   bool interrupted_ = false;

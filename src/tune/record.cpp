@@ -97,7 +97,7 @@ void fields_of_search(Io& io, R& r) {
   io("static_shapes", r.static_shapes, {}, "whether the code is for these shapes only");
   io("started", r.started, {.pattern = kTimePattern}, "in UTC");
   io("elapsed", r.elapsed, kSeconds, "seconds of the whole run");
-  io("compile_time", r.compile_time, kSeconds, "seconds of these spent compiling");
+  io("compile_time", r.compile_time, kSeconds, "seconds of these spent waiting for the compiler");
   io("timing_time", r.timing_time, kSeconds, "seconds of these spent timing");
   io("interrupted", r.interrupted, {}, "whether the user ended the search");
   io("stopped", r.stopped, {}, "why the search ended");

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <deque>
+#include <utility>
 
 #include "space/config.h"
 #include "tune/race.h"
@@ -32,12 +34,17 @@ constexpr double kLeastWin = 0.005;  // a race that can bring no more than this 
 constexpr double kHangFactor = 30;   // of the default's time
 constexpr double kHungTimes = 1000;  // the default's time: what takes longer is taken to hang
 constexpr i64 kLeastHistory = 40;    // trials before a search may end for want of gain
+constexpr double kPatience =
+    0.05;  // seconds for a compile, until time and interrupts are looked at
+constexpr std::size_t kBacklog = 4;  // configs to be measured beyond which no more are asked for
 
 class Session {
  public:
-  Session(Strategy& strategy, Bench& bench, const SessionOptions& options, Record record)
+  Session(Strategy& strategy, Bench& bench, Builder& builder, const SessionOptions& options,
+          Record record)
       : strategy_(strategy),
         bench_(bench),
+        builder_(builder),
         options_(options),
         record_(std::move(record)),
         start_(options.clock()) {
@@ -45,29 +52,31 @@ class Session {
   }
 
   Expected<Record> run(const Config& first) {
-    if (auto begun = begin(first); !begun) {
+    Trial& standard = trials().emplace_back();
+    standard.config = first;
+    standard.origin = "default";
+    predict(standard);
+    if (auto begun = begin(); !begun) {
       if (!is_interrupted()) return std::unexpected(begun.error());
-      return interrupted_early(first);
+      return interrupted_early();
     }
-    for (i64 generation = 0; !is_over(); ++generation) {
-      std::vector<Proposal> proposals = strategy_.propose();
-      if (proposals.empty()) record_.stopped = "nothing left to try";
-      if (proposals.empty()) break;
-      log_start(generation, proposals.size());
-      strategy_.report(measure_all(proposals, generation));
-      log_generation(generation);
+    while (!is_over()) {
+      if (!refill()) record_.stopped = "nothing left to try";
+      collect();
+      if (!arrived_.empty() && !is_over()) measure_next();
     }
-    if (bench_.failure()) return std::unexpected(*bench_.failure());
+    for (const auto& [generation, left] : left_) log_generation(generation);
+    builder_.abandon();
+    for (const auto& failure : {bench_.failure(), builder_.failure()}) {
+      if (failure) return std::unexpected(*failure);
+    }
     finish();
     return std::move(record_);
   }
 
  private:
   // Before anything was timed: all there is is the default.
-  Record interrupted_early(const Config& first) {
-    trials().resize(1);
-    trials()[0].config = first;
-    trials()[0].origin = "default";
+  Record interrupted_early() {
     record_.stopped = "interrupted";
     record_.interrupted = true;
     record_.elapsed = now();
@@ -83,7 +92,7 @@ class Session {
 
   bool is_over() {
     if (!record_.stopped.empty()) return true;
-    if (bench_.failure()) {
+    if (bench_.failure() || builder_.failure()) {
       record_.stopped = "no worker";
     } else if (is_interrupted()) {
       record_.stopped = "interrupted";
@@ -117,17 +126,22 @@ class Session {
   std::vector<Trial>& trials() { return record_.trials; }
   const std::vector<Trial>& trials() const { return record_.trials; }
 
-  Expected<void> begin(const Config& first) {
+  Expected<void> begin() {
     double started = now();
-    auto accuracy = bench_.trust(first, false);
+    Build build{0, trials()[0].config};
+    if (builder_.is_beside_timing()) {
+      builder_.start(build);
+      refill();  // its first proposals wait for nothing
+      auto code = code_of_default();
+      if (!code) return std::unexpected(code.error());
+      build.code = *std::move(code);
+    }
+    auto accuracy = bench_.trust(build, false);
     if (!accuracy) return std::unexpected(accuracy.error());
     record_.accuracy = *accuracy;
-    Trial& standard = trials().emplace_back();
-    standard.config = first;
-    standard.origin = "default";
+    Trial& standard = trials()[0];
     standard.compile_seconds = now() - started;
     record_.compile_time += standard.compile_seconds;
-    predict(standard);
     TimeRequest probe{.ids = {0}, .rounds = 3, .cold = options_.cold, .limit = 600};
     started = now();
     TimeResult probed = bench_.time(probe);
@@ -135,6 +149,25 @@ class Session {
     if (!probed.verdict.ok()) return failed_default(probed.verdict);
     standard.seconds = median_of(probed.samples[0]);
     return run_control();
+  }
+
+  Expected<std::string> code_of_default() {
+    for (;;) {
+      for (Built& built : builder_.ready(kPatience)) {
+        if (built.id != 0) {
+          arrive(std::move(built));
+        } else if (built.error) {
+          return std::unexpected(*built.error);
+        } else if (!built.verdict.ok()) {
+          return std::unexpected(failed_default(built.verdict).error());
+        } else {
+          default_code_ = std::move(built.code);
+        }
+      }
+      if (default_code_) return *default_code_;
+      if (builder_.failure()) return std::unexpected(*builder_.failure());
+      if (is_interrupted()) return fail("interrupted", "the default config is being compiled");
+    }
   }
 
   static Expected<void> failed_default(const Verdict& verdict) {
@@ -172,10 +205,13 @@ class Session {
     return static_cast<i64>(std::ceil(kShortestSample / std::max(seconds, 1e-9)));
   }
 
-  TimeResult time(std::vector<i64> ids, i64 rounds) {
+  // `numbers`: of trials.
+  TimeResult time(const std::vector<i64>& numbers, i64 rounds) {
     double begin = now();
     i64 batch = options_.cold ? 1 : batch_of(trials()[best_].seconds);
-    double calls = static_cast<double>(rounds * batch * static_cast<i64>(ids.size()));
+    double calls = static_cast<double>(rounds * batch * static_cast<i64>(numbers.size()));
+    std::vector<i64> ids;
+    for (i64 number : numbers) ids.push_back(ids_[number]);
     TimeRequest request{.ids = std::move(ids),
                         .rounds = rounds,
                         .batch = batch,
@@ -260,79 +296,141 @@ class Session {
     if (options_.predict) trial.predicted = options_.predict(trial.config);
   }
 
-  std::vector<Measurement> measure_all(const std::vector<Proposal>& proposals, i64 generation) {
-    std::vector<Measurement> measured;
-    const auto batch = static_cast<std::size_t>(std::max<i64>(options_.batch, 1));
-    for (std::size_t at = 0; at < proposals.size() && !is_over(); at += batch) {
-      std::size_t end = std::min(proposals.size(), at + batch);
-      std::vector<i64> numbers;
-      for (std::size_t i = at; i < end; ++i) {
-        if (proposals[i].config == trials()[0].config) {  // measured before the search
-          measured.push_back({trials()[0].config, trials()[0].seconds});
-        } else {
-          numbers.push_back(add_trial(proposals[i], generation));
-        }
-      }
-      compile(numbers);
-      for (i64 number : numbers) {
-        if (is_over()) break;
-        measure(number);
-        measured.push_back({trials()[number].config, trials()[number].seconds});
-      }
-    }
-    trials().resize(history_.size());  // what was compiled and not measured any more
-    return measured;
+  // --- from proposals to measurements ---
+
+  // A proposal that is being compiled, or has been.
+  struct Candidate {
+    i64 id = 0;  // of the builder and the bench
+    Trial trial;
+    std::string code;
+  };
+
+  std::size_t under_way() const { return started_.size() + arrived_.size(); }
+
+  // In turns with timing, a batch is compiled when all of the one before is measured. Beside it, as
+  // many are compiled as can be, unless timing does not keep up.
+  bool has_room() const {
+    if (!builder_.is_beside_timing()) return under_way() == 0;
+    return static_cast<i64>(started_.size()) < options_.batch && arrived_.size() < kBacklog;
   }
 
-  i64 add_trial(const Proposal& proposal, i64 generation) {
-    i64 number = static_cast<i64>(trials().size());
-    Trial& trial = trials().emplace_back();
-    trial.config = proposal.config;
-    trial.origin = proposal.origin;
-    trial.generation = generation;
+  // Starts what is to be compiled next. False when nothing is left to try.
+  bool refill() {
+    while (has_room()) {
+      if (pending_.empty() && !ask()) break;
+      start_pending();
+    }
+    return under_way() > 0;
+  }
+
+  // More proposals. A strategy that has none while others are on their way is asked again when all
+  // of them are measured.
+  bool ask() {
+    const bool is_ahead = under_way() > 0;
+    if (is_ahead && (is_dry_ || !strategy_.proposes_ahead())) return false;
+    report();
+    std::vector<Proposal> proposals = strategy_.propose();
+    is_dry_ = proposals.empty();
+    if (is_dry_) return false;
+    log_start(generation_, proposals.size());
+    for (Proposal& proposal : proposals) {
+      if (proposal.config == trials()[0].config) {  // measured before the search
+        default_is_asked_for_ = true;
+      } else {
+        ++left_[generation_];
+        pending_.push_back(candidate_of(std::move(proposal)));
+      }
+    }
+    ++generation_;
+    return true;
+  }
+
+  void report() {
+    std::vector<Measurement> measured = std::exchange(measured_, {});
+    if (std::exchange(default_is_asked_for_, false)) {
+      measured.insert(measured.begin(), {trials()[0].config, trials()[0].seconds});
+    }
+    if (!measured.empty()) strategy_.report(measured);
+  }
+
+  Candidate candidate_of(Proposal proposal) {
+    Candidate candidate{next_id_++, {}, {}};
+    Trial& trial = candidate.trial;
+    trial.config = std::move(proposal.config);
+    trial.origin = std::move(proposal.origin);
+    trial.generation = generation_;
     trial.status = Status::Skipped;
     predict(trial);
     if (auto bad = options_.quarantine.find(trial.config.dump());
         bad != options_.quarantine.end()) {
       trial.reason = bad->second;
     }
-    return number;
+    return candidate;
   }
 
-  void compile(const std::vector<i64>& numbers) {
-    std::vector<Build> builds;
-    for (i64 number : numbers) {
-      const Trial& trial = trials()[number];
-      if (trial.reason.empty()) builds.push_back({number, trial.config});
-    }
-    if (builds.empty()) return;
-    double begin = now();
-    std::vector<Verdict> verdicts = bench_.compile(builds);
-    record_.compile_time += now() - begin;
-    for (std::size_t i = 0; i < builds.size(); ++i) {
-      Trial& trial = trials()[builds[i].id];
-      trial.compile_seconds = verdicts[i].seconds;
-      trial.status = Status::Ok;
-      if (!verdicts[i].ok()) mark_failed(trial, verdicts[i]);
-    }
-    progress_.compiled += static_cast<i64>(builds.size());
-  }
-
-  void measure(i64 number) {
-    Trial& trial = trials()[number];
-    if (trial.status == Status::Ok) {
-      double begin = now();
-      const double limit = limit_of(0);
-      Verdict verdict = judge(bench_.check(number, limit), limit / trials()[0].seconds);
-      record_.timing_time += now() - begin;
-      if (verdict.ok()) {
-        race_against_best(number);
-      } else {
-        mark_failed(trial, verdict);
+  void start_pending() {
+    const i64 most = builder_.is_beside_timing() ? 1 : std::max<i64>(options_.batch, 1);
+    for (i64 i = 0; i < most && !pending_.empty(); ++i) {
+      Candidate candidate = std::move(pending_.front());
+      pending_.pop_front();
+      if (!candidate.trial.reason.empty()) {
+        arrived_.push_back(std::move(candidate));
+        continue;
       }
-      ++progress_.timed;
+      builder_.start({candidate.id, candidate.trial.config});
+      started_[candidate.id] = std::move(candidate);
     }
+  }
+
+  // Takes what the builder has, and waits for it when nothing can be measured.
+  void collect() {
+    if (!builder_.is_beside_timing() && !arrived_.empty()) return;
+    const double begin = now();
+    const bool waits = arrived_.empty();
+    for (Built& built : builder_.ready(waits ? kPatience : 0)) arrive(std::move(built));
+    if (waits) record_.compile_time += now() - begin;
+  }
+
+  void arrive(Built built) {
+    auto started = started_.extract(built.id);
+    Candidate& candidate = started.mapped();
+    candidate.code = std::move(built.code);
+    candidate.trial.compile_seconds = built.verdict.seconds;
+    candidate.trial.status = Status::Ok;
+    if (!built.verdict.ok()) mark_failed(candidate.trial, built.verdict);
+    ++progress_.compiled;
+    arrived_.push_back(std::move(candidate));
+  }
+
+  void measure_next() {
+    Candidate candidate = std::move(arrived_.front());
+    arrived_.pop_front();
+    const i64 number = static_cast<i64>(trials().size());
+    trials().push_back(std::move(candidate.trial));
+    ids_.push_back(candidate.id);
+    if (trials()[number].status == Status::Ok) measure(number, std::move(candidate.code));
     finish_trial(number);
+  }
+
+  void measure(i64 number, std::string code) {
+    const double begin = now();
+    Verdict verdict;
+    if (builder_.is_beside_timing()) {
+      const Build build{ids_[number], trials()[number].config, std::move(code)};
+      verdict = bench_.compile({&build, 1})[0];
+    }
+    const double limit = limit_of(0);
+    if (verdict.ok()) {
+      verdict = judge(bench_.check(ids_[number], limit), limit / trials()[0].seconds);
+    }
+    record_.timing_time += now() - begin;
+    if (verdict.ok()) {
+      race_against_best(number);
+    } else {
+      mark_failed(trials()[number], verdict);
+    }
+    if (trials()[number].status != Status::Ok) bench_.drop({&ids_[number], 1});
+    ++progress_.timed;
   }
 
   void finish_trial(i64 number) {
@@ -344,8 +442,12 @@ class Session {
                       space::print_config(trial.config)));
     }
     history_.push_back({trial.config, trial.seconds});
+    measured_.push_back(history_.back());
     if (options_.on_trial) options_.on_trial(trial, number);
     show_progress(trial.generation);
+    if (--left_[trial.generation] > 0) return;
+    left_.erase(trial.generation);
+    log_generation(trial.generation);
   }
 
   // The fastest few stay built, and the default.
@@ -358,7 +460,7 @@ class Session {
     while (finalists_.size() > most) {
       auto last = finalists_.end() - 1;
       if (*last == best_) --last;  // its interval may lie above a tie's
-      dropped.push_back(*last);
+      dropped.push_back(ids_[*last]);
       finalists_.erase(last);
     }
     if (!dropped.empty()) bench_.drop(dropped);
@@ -391,9 +493,10 @@ class Session {
   void log_generation(i64 generation) const {
     if (!options_.log) return;
     std::vector<double> times;
-    for (std::size_t i = trials().size() - 1; i > 0 && trials()[i].generation == generation; --i) {
-      times.push_back(trials()[i].seconds);
+    for (std::size_t i = 1; i < trials().size(); ++i) {
+      if (trials()[i].generation == generation) times.push_back(trials()[i].seconds);
     }
+    if (times.empty()) return;
     options_.log(generation_line(now(), generation, times, trials()[best_].config));
   }
 
@@ -480,9 +583,21 @@ class Session {
 
   Strategy& strategy_;
   Bench& bench_;
+  Builder& builder_;
   const SessionOptions& options_;
   Record record_;
   double start_;
+  std::deque<Candidate> pending_;     // proposed, and not started
+  std::map<i64, Candidate> started_;  // by id: are being compiled
+  std::deque<Candidate> arrived_;     // compiled, or known not to work
+  std::vector<i64> ids_{0};           // by trial
+  i64 next_id_ = 1;
+  std::optional<std::string> default_code_;
+  i64 generation_ = 0;                 // the next
+  std::map<i64, i64> left_;            // by generation: configs yet to be measured
+  std::vector<Measurement> measured_;  // yet to be reported
+  bool default_is_asked_for_ = false;  // is yet to be reported
+  bool is_dry_ = false;                // the strategy had no proposal
   i64 best_ = 0;
   double scale_error_ = 0;      // of the best's seconds, in logs: others are measured by it
   std::vector<i64> finalists_;  // the default first, then the fastest
@@ -492,9 +607,15 @@ class Session {
 
 }  // namespace
 
+Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench, Builder& builder,
+                      const SessionOptions& options, Record record) {
+  return Session(strategy, bench, builder, options, std::move(record)).run(first);
+}
+
 Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
                       const SessionOptions& options, Record record) {
-  return Session(strategy, bench, options, std::move(record)).run(first);
+  auto builder = bench_builder(bench);
+  return tune(strategy, first, bench, *builder, options, std::move(record));
 }
 
 double seconds_of(const Record& record, i64 trial) {

@@ -1,4 +1,10 @@
-// A tuning session: proposals are compiled side by side, checked, and timed alone.
+// A tuning session: proposals are compiled side by side, checked, and timed.
+//
+// Where compiling disturbs timing (see Builder), a batch of them is compiled, and then timed alone:
+// the same seed and the same timings give the same record. Else a candidate is measured as soon as
+// its code is there, and strategies that can are asked for more while others are on their way; what
+// is proposed then depends on which compile ends first. What is still being compiled at the end is
+// abandoned, and stands in no record.
 //
 // A candidate is timed in turns with the best config so far, so that changes of the machine's speed
 // hit both, and only for as long as it takes to tell them apart. A win inside the noise is a tie,
@@ -12,6 +18,7 @@
 
 #include "base/expected.h"
 #include "tune/bench.h"
+#include "tune/builder.h"
 #include "tune/progress.h"
 #include "tune/record.h"
 #include "tune/strategy.h"
@@ -23,7 +30,7 @@ struct SessionOptions {
   double most_seconds = 600;   // without a budget
   double least_gain = 0.01;    // without a budget: an expected gain below this ends the search
   i64 finalists = 10;          // besides the default
-  i64 batch = 8;               // configs compiled side by side before they are timed
+  i64 batch = 8;               // configs compiled side by side: before they are timed, or beside
   double race_seconds = 0.05;  // of one race, before it counts as a tie
   double hang_seconds = 0.05;  // beside a multiple of the default's time, until a call is ended
   bool cold = false;           // caches are flushed before each timed call
@@ -41,6 +48,9 @@ struct SessionOptions {
 
 // Searches with `strategy`, starting from `first`, which must work: an error of it is the result.
 // `record` comes with what the caller knows of kernel and machine, and is completed.
+Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench, Builder& builder,
+                      const SessionOptions& options, Record record);
+// With a bench that compiles.
 Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
                       const SessionOptions& options, Record record);
 

@@ -44,8 +44,10 @@ class Strategy {
   // The configs to measure next; none when the search is over. Nothing is proposed twice. The very
   // first one is the problem's start (but of a list).
   virtual std::vector<Proposal> propose() = 0;
-  // What became of the last proposal, in any order; configs may be missing.
-  virtual void report(std::span<const Measurement> generation) = 0;
+  // What became of proposals, in any order; some may be missing, or come in a later report.
+  virtual void report(std::span<const Measurement> measured) = 0;
+  // Whether more may be asked for before all of the last proposal is reported.
+  virtual bool proposes_ahead() const { return true; }
 };
 
 struct SearchProblem {

@@ -23,6 +23,7 @@ class DifferentialEvolution : public Strategy {
 
   std::string_view name() const override { return "DifferentialEvolution"; }
   std::string describe() const override { return describe_options("de", options_); }
+  bool proposes_ahead() const override { return false; }  // a generation is of the one before
 
   std::vector<Proposal> propose() override {
     if (std::exchange(is_first_, false)) return proposer_.first(kOversampled * options_.population);

@@ -14,6 +14,7 @@ class PatternSearch : public Strategy {
 
   std::string_view name() const override { return "PatternSearch"; }
   std::string describe() const override { return describe_options("pattern", options_); }
+  bool proposes_ahead() const override { return false; }  // a generation is of the one before
 
   std::vector<Proposal> propose() override {
     if (std::exchange(is_first_, false)) return proposer_.first(options_.population);

@@ -13,12 +13,17 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <exception>
+#include <mutex>
 #include <new>
+#include <thread>
 
 #include "base/fork_lock.h"
 #include "base/sanitizers.h"
@@ -93,8 +98,50 @@ void limit_memory(i64 more) {
   setrlimit(RLIMIT_AS, &memory);
 }
 
+// Answers what the parent asks until it says no more, or nothing is left to say it to.
+void serve_one(const Worker::Serve& serve, const std::string& request, int socket,
+               std::mutex* answers) {
+  try {
+    const std::string answer = serve(request);
+    std::unique_lock<std::mutex> lock;
+    if (answers != nullptr) lock = std::unique_lock(*answers);
+    if (!send_message(socket, answer)) _exit(0);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    std::fflush(stderr);
+    std::abort();
+  }
+}
+
+// The same in threads, of which this one reads. They end with the process.
+[[noreturn]] void serve_in_threads(const Worker::Serve& serve, int socket, i64 count) {
+  std::mutex mutex, answers;
+  std::condition_variable came;
+  std::deque<std::string> requests;
+  auto work = [&] {
+    for (;;) {
+      std::unique_lock lock(mutex);
+      came.wait(lock, [&] { return !requests.empty(); });
+      const std::string request = std::move(requests.front());
+      requests.pop_front();
+      lock.unlock();
+      serve_one(serve, request, socket, &answers);
+    }
+  };
+  for (i64 t = 0; t < count; ++t) std::thread(work).detach();
+  std::string request;
+  while (read_message(socket, request)) {
+    {
+      std::lock_guard lock(mutex);
+      requests.push_back(std::move(request));
+    }
+    came.notify_one();
+  }
+  _exit(0);
+}
+
 [[noreturn]] void run_child(int socket, int log, pid_t parent, const Worker::Serve& serve,
-                            i64 memory_bytes) {
+                            i64 memory_bytes, i64 threads) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(0);
   std::signal(SIGINT, SIG_IGN);  // the parent decides
@@ -106,16 +153,9 @@ void limit_memory(i64 more) {
   dup2(log, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
   ThreadPool::global().after_fork();
+  if (threads > 1) serve_in_threads(serve, socket, threads);
   std::string request;
-  while (read_message(socket, request)) {
-    try {
-      if (!send_message(socket, serve(request))) break;
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "{}\n", error.what());
-      std::fflush(stderr);
-      std::abort();
-    }
-  }
+  while (read_message(socket, request)) serve_one(serve, request, socket, nullptr);
   _exit(0);
 }
 
@@ -127,11 +167,13 @@ std::string signal_name(int number) {
 
 }  // namespace
 
-Expected<std::unique_ptr<Worker>> Worker::start(Serve serve, i64 memory_bytes) {
+Expected<std::unique_ptr<Worker>> Worker::start(Serve serve, i64 memory_bytes, i64 threads) {
   auto failed = [](const char* what) {
     return fail("worker-failed", fmt::format("{}: {}", what, std::strerror(errno)),
                 "close other programs, or raise the limit of processes (ulimit -u)");
   };
+  // While it is held no other child can come by the end that tells of this one's death.
+  std::unique_lock lock(fork_lock());
   int sockets[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
     return failed("cannot make a socket pair");
@@ -139,15 +181,13 @@ Expected<std::unique_ptr<Worker>> Worker::start(Serve serve, i64 memory_bytes) {
   const int log = memfd_create("perihelion-worker", MFD_CLOEXEC);
   std::fflush(nullptr);
   const pid_t parent = getpid();
-  fork_lock().lock();
   const pid_t child = log < 0 ? -1 : fork();
   const int cause = errno;
   if (child == 0) {
     new (&fork_lock()) std::shared_mutex;  // its owner is a thread of the parent
     close(sockets[0]);
-    run_child(sockets[1], log, parent, serve, memory_bytes);
+    run_child(sockets[1], log, parent, serve, memory_bytes, threads);
   }
-  fork_lock().unlock();
   if (child < 0) {
     for (int file : {sockets[0], sockets[1], log}) close(file);
     errno = cause;
@@ -189,6 +229,17 @@ std::expected<std::string, Death> Worker::ask(const std::string& request, double
     return std::unexpected(
         kill(Death::Kind::Hung, fmt::format("no answer within {:.2g} s", now() - begin)));
   }
+  std::string answer;
+  if (!read_message(socket_, answer)) return std::unexpected(death());
+  return answer;
+}
+
+bool Worker::send(const std::string& request) { return pid_ > 0 && send_message(socket_, request); }
+
+std::expected<std::optional<std::string>, Death> Worker::receive(double seconds) {
+  if (pid_ <= 0) return std::unexpected(death());
+  pollfd events{socket_, POLLIN, 0};
+  if (poll(&events, 1, static_cast<int>(std::ceil(1e3 * seconds))) <= 0) return std::nullopt;
   std::string answer;
   if (!read_message(socket_, answer)) return std::unexpected(death());
   return answer;

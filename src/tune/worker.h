@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/expected.h"
@@ -28,8 +29,9 @@ class Worker {
   using Serve = std::function<std::string(const std::string& request)>;
 
   // Forks, when no other thread holds fork_lock(). The child may use `memory_bytes` more than it
-  // begins with (0: no limit). Fails with `worker-failed`.
-  static Expected<std::unique_ptr<Worker>> start(Serve serve, i64 memory_bytes);
+  // begins with (0: no limit). With several threads, requests are served side by side, and answered
+  // as they get done. Fails with `worker-failed`.
+  static Expected<std::unique_ptr<Worker>> start(Serve serve, i64 memory_bytes, i64 threads = 1);
   ~Worker();  // kills the child
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -39,6 +41,12 @@ class Worker {
   // times as long.
   std::expected<std::string, Death> ask(const std::string& request, double seconds,
                                         const std::function<bool()>& is_interrupted = {});
+
+  // For several requests at a time. False if the worker has ended.
+  bool send(const std::string& request);
+  // The next answer to any of them, none if there is none within `seconds`, or how the worker
+  // ended.
+  std::expected<std::optional<std::string>, Death> receive(double seconds);
 
  private:
   Worker(int pid, int socket, int log) : pid_(pid), socket_(socket), log_(log) {}

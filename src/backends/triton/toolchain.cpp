@@ -218,9 +218,10 @@ Toolchain::~Toolchain() = default;
 
 std::shared_ptr<Toolchain> Toolchain::of(const std::string& python) {
   static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<Toolchain>> pools;
+  static std::map<std::pair<pid_t, std::string>, std::shared_ptr<Toolchain>> pools;
   std::lock_guard lock(mutex);
-  std::shared_ptr<Toolchain>& pool = pools[python];
+  // A fork must not talk to the processes of its parent, who does so too.
+  std::shared_ptr<Toolchain>& pool = pools[{::getpid(), python}];
   if (!pool) {
     ToolchainOptions options;
     options.python = python;

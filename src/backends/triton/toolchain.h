@@ -45,7 +45,7 @@ class Toolchain {
   explicit Toolchain(ToolchainOptions options);
   ~Toolchain();
 
-  // The pool for a Python interpreter, shared by all who ask for it.
+  // The pool for a Python interpreter, shared by all of this process who ask for it.
   static std::shared_ptr<Toolchain> of(const std::string& python);
 
   // Thread-safe. Fails with
