@@ -50,8 +50,8 @@ std::vector<Subject> subjects() {
       "    for tile in hl.tile(x.size()):\n        out[tile] = x[tile] + y[tile]\n    return out\n";
   const std::string pointers = R"({"block_sizes": [16, 16]})";
   const std::string descriptors =
-      R"({"block_sizes": [16, 16], "indexing": ["tensor_descriptor", "tensor_descriptor", )"
-      R"("tensor_descriptor"]})";
+      R"({"block_sizes": [16, 16], "flatten_loops": [false], )"
+      R"("indexing": ["tensor_descriptor", "tensor_descriptor", "tensor_descriptor"]})";
   return {{"in place", "", in_place, pointers, 1},
           {"one result", "", twice, pointers, 1},
           {"three descriptors", "", add, descriptors, 2},

@@ -105,7 +105,8 @@ class Kernel {
   Expected<Result> call(std::span<const Arg> args) const;
 
   // Searches for the fastest config for these arguments, uses it from now on, and keeps it in the
-  // cache. With dynamic shapes, sizes that were tuned for before keep theirs, if there is a cache.
+  // cache; without a cache, as long as the kernel lives. With dynamic shapes, sizes that were tuned
+  // for before keep theirs.
   // On the CPU candidates run in processes of their own. On another device, which this process has
   // opened, they run in it: one that faults ends the search and the device's use (`device-fault`),
   // and one that never ends hangs the program; `peri tune --device` shields from both.

@@ -30,6 +30,8 @@
 
 namespace peri::driver {
 
+struct TunedMemory;  // tuned_store.h
+
 // A kernel file, parsed; shared by the specialisations of its kernels.
 struct Module {
   diag::SourceId source;
@@ -52,6 +54,8 @@ struct Request {
   std::string after_pass;  // keep the IR as this pass ("lower": as lowering) leaves it
   backends::CompileOptions code;
   std::function<void(const Error&)> warn;  // about the cache; the thread at hand calls it
+  // Keeps what is tuned where the cache is off or cannot be written; null: nothing does.
+  std::shared_ptr<TunedMemory> memory;
 };
 
 // The tuned configs that calls choose from. With static shapes there is one; with dynamic ones, one
@@ -82,8 +86,8 @@ struct Compilation {
   std::optional<check::TypedKernel> typed;
   std::shared_ptr<lower::Lowered> lowered;
   std::shared_ptr<const lower::Lowered> reference;  // the same before anything was split off
-  std::string kept_ir;    // of Request::after_pass
-  std::string tuned_key;  // of this specialisation on this machine
+  std::string kept_ir;                              // of Request::after_pass
+  std::string tuned_key;                            // of this specialisation on this machine
   space::ConfigSpace space;
   space::Config default_config;
   space::Config config;

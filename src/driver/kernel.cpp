@@ -134,15 +134,14 @@ struct Specialisation {
   driver::Compilation compilation;
   std::vector<i64> leaf_args;  // by leaf: position of its argument
   std::atomic<const runtime::Executable*> executable = nullptr;
-  std::vector<std::shared_ptr<const runtime::Executable>> kept;  // calls may still run them
+  struct Kept {
+    space::Config config;
+    std::shared_ptr<const runtime::Executable> executable;
+  };
+  std::vector<Kept> kept;  // all that were made: calls may still run them
 
   std::atomic<const ShapeRows*> shapes = nullptr;  // null: one config for all sizes
   std::vector<std::unique_ptr<ShapeRows>> kept_shapes;
-
-  void use(std::shared_ptr<const runtime::Executable> next) {
-    kept.push_back(next);
-    executable.store(kept.back().get(), std::memory_order_release);
-  }
 
   // From now on calls choose by their sizes, as the compilation says.
   void use_dispatch();
@@ -150,6 +149,10 @@ struct Specialisation {
   const runtime::Executable* find(std::span<const Leaf> leaves) const;
   // The same, made if need be.
   Expected<const runtime::Executable*> find_or_generate(std::span<const Leaf> leaves);
+  // The code for a config; null where there is none yet.
+  const runtime::Executable* find_code(const space::Config& config) const;
+  // The same, made if need be.
+  Expected<const runtime::Executable*> code_for(const space::Config& config);
   // The config of a call.
   const space::Config& config_of(std::span<const Leaf> leaves) const;
 };
@@ -166,6 +169,9 @@ void Specialisation::use_dispatch() {
     auto leaf = std::ranges::find(names, place.argument);
     BUG_IF(leaf == names.end(), "size `{}` is of no leaf", place.name);
     made->places.emplace_back(leaf - names.begin(), place.dimension);
+  }
+  for (std::size_t row = 0; row < dispatch->configs.size(); ++row) {
+    made->executables[row].store(find_code(dispatch->configs[row]));
   }
   made->executables[dispatch->row].store(executable.load(std::memory_order_acquire));
   shapes.store(made.get(), std::memory_order_release);
@@ -190,14 +196,24 @@ Expected<const runtime::Executable*> Specialisation::find_or_generate(
     std::span<const Leaf> leaves) {
   if (const auto* found = find(leaves)) return found;
   const i64 row = shapes.load(std::memory_order_acquire)->row_of(leaves);
-  const space::Config& config = compilation.dispatch->configs[row];
+  auto made = code_for(compilation.dispatch->configs[row]);
+  if (made) kept_shapes.back()->executables[row].store(*made, std::memory_order_release);
+  return made;
+}
+
+const runtime::Executable* Specialisation::find_code(const space::Config& config) const {
+  auto found = std::ranges::find(kept, config, &Kept::config);
+  return found == kept.end() ? nullptr : found->executable.get();
+}
+
+Expected<const runtime::Executable*> Specialisation::code_for(const space::Config& config) {
+  if (const auto* found = find_code(config)) return found;
   auto code = driver::generate(compilation, config);
   if (!code) return std::unexpected(code.error());
   auto loaded = driver::load(compilation, config, std::move(code->artifact));
   if (!loaded) return std::unexpected(loaded.error());
-  kept.push_back(std::move(*loaded));
-  kept_shapes.back()->executables[row].store(kept.back().get(), std::memory_order_release);
-  return kept.back().get();
+  kept.push_back({config, std::move(*loaded)});
+  return kept.back().executable.get();
 }
 
 // Calls seen so far. Immutable: a new entry makes a new table, so that look-ups need no lock.
@@ -306,6 +322,7 @@ Expected<void> Kernel::Impl::open(const std::string& name, const KernelOptions& 
   request.settings.threads = options.threads;
   request.settings.cache_dir = options.cache_dir;
   request.settings.no_cache = !options.use_cache;
+  request.memory = std::make_shared<driver::TunedMemory>();
   request.warn = options.warn;
   auto environment = driver::settings_from_environment();
   if (!environment) return std::unexpected(environment.error());
@@ -369,7 +386,8 @@ Expected<std::unique_ptr<Specialisation>> Kernel::Impl::compile(
     BUG_IF(param == decl->params.end(), "leaf `{}` is no parameter", name);
     made->leaf_args.push_back(param - decl->params.begin());
   }
-  made->use(made->compilation.executable);
+  made->kept.push_back({made->compilation.config, made->compilation.executable});
+  made->executable.store(made->compilation.executable.get());
   made->use_dispatch();
   return made;
 }
@@ -505,13 +523,12 @@ Expected<Tuned> Kernel::tune(std::span<const Arg> args, double seconds) const {
   std::lock_guard lock(impl_->mutex);
   driver::Compilation& c = (*found)->compilation;
   c.request.settings.budget = seconds;
+  c.request.args = specs_of(*arguments);  // whose row of the tuned shapes is the one searched for
   auto record = driver::tune_kernel(c, *arguments, {});
   if (!record) return std::unexpected(with_text(record.error(), c.diags));
-  auto code = driver::generate(c, c.config);
-  if (!code) return std::unexpected(code.error());
-  auto loaded = driver::load(c, c.config, std::move(code->artifact));
-  if (!loaded) return std::unexpected(loaded.error());
-  (*found)->use(std::move(*loaded));
+  auto made = (*found)->code_for(c.config);
+  if (!made) return std::unexpected(made.error());
+  (*found)->executable.store(*made, std::memory_order_release);
   c.dispatch = driver::find_tuned(c);
   (*found)->use_dispatch();
   if (draft) {

@@ -21,6 +21,19 @@ def twice(x: torch.Tensor) -> torch.Tensor:
         out[tile] = x[tile] * 2
     return out
 )";
+// The same for any number of elements, with two configs to choose from.
+constexpr const char* kDynamicText = R"(import torch
+import helion
+import helion.language as hl
+
+@helion.kernel(static_shapes=False,
+               configs=[helion.Config(block_sizes=[16]), helion.Config(block_sizes=[256])])
+def twice(x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    for tile in hl.tile(x.size()):
+        out[tile] = x[tile] * 2
+    return out
+)";
 class KernelOnDevice : public testing::Test {
  protected:
   static cuda::FakeDriver& fake() { return driver::fake_driver(); }
@@ -108,6 +121,37 @@ TEST_F(KernelOnDevice, TunesInThisProcess) {
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(get_real(*to_host(result->tensor), 5), 10);
   EXPECT_EQ(get_real(*to_host(*there), 5), 5);  // as it was
+}
+
+// A device that is fastest with few programs while it is tuned for one size, and with many for the
+// other.
+TEST_F(KernelOnDevice, KeepsTheConfigsOfAllShapesItWasTunedFor) {
+  i64 elements = 0;
+  auto tensor = [&](i64 size) { return *to_device(arange(Dtype::F32, elements = size), "cuda"); };
+  fake().kernels["twice"] = [&](const cuda::LaunchConfig& config, void** params) {
+    const float* x = *static_cast<float**>(params[1]);  // after the size
+    float* out = *static_cast<float**>(params[2]);
+    for (i64 i = 0; i < elements; ++i) out[i] = 2 * x[i];
+    const double programs = static_cast<double>(config.grid[0]);
+    fake().spend(elements == 4096 ? 1e-6 * programs : 1e-3 / programs, "twice");
+  };
+  auto kernel = Kernel::from_text(kDynamicText, "twice", {.device = "cuda", .use_cache = false});
+  ASSERT_TRUE(kernel) << kernel.error().message;
+  const Tensor few = tensor(4096);
+  ASSERT_TRUE(kernel->tune(std::vector<Arg>{few}, 0.5));
+  ASSERT_TRUE((*kernel)(few));
+  const unsigned programs = fake().launches.back().config.grid[0];
+  const Tensor many = tensor(65536);
+  auto tuned = kernel->tune(std::vector<Arg>{many}, 0.5);
+  ASSERT_TRUE(tuned) << tuned.error().message;
+  ASSERT_TRUE((*kernel)(many));
+  EXPECT_GT(fake().launches.back().config.grid[0], programs);
+  EXPECT_EQ(*kernel->config(std::vector<Arg>{many}), tuned->config);
+  EXPECT_NE(*kernel->config(std::vector<Arg>{few}), tuned->config);
+  elements = 4096;
+  ASSERT_TRUE((*kernel)(few));
+  EXPECT_EQ(fake().launches.back().config.grid[0], programs);
+  fake().kernels["twice"] = driver::run_twice;
 }
 
 TEST_F(KernelOnDevice, ExportedCodeRunsWhereThereIsNoCompiler) {

@@ -8,6 +8,8 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <thread>
 
 namespace peri {
@@ -133,6 +135,33 @@ TEST(Kernel, ChoosesAmongTunedShapes) {
   }
   EXPECT_TRUE(told.empty());
   std::filesystem::remove_all(folder);
+}
+
+// The same within one kernel, whether there is a cache, none, or one that cannot be written.
+TEST(Kernel, KeepsTheConfigsOfAllShapesItWasTunedFor) {
+  const std::string folder = testing::TempDir() + fmt::format("peri-kernel-kept-{}", getpid());
+  const std::string file = folder + "-file";
+  std::ofstream(file) << "no folder";
+  const Tensor small = randn(Dtype::F32, {8, 64}, 1), large = randn(Dtype::F32, {2048, 256}, 1);
+  const std::pair<bool, std::string> caches[] = {{true, folder}, {false, ""}, {true, file}};
+  for (const auto& [use_cache, cache_dir] : caches) {
+    KernelOptions options{.cache_dir = cache_dir, .use_cache = use_cache, .require_tuned = true};
+    Kernel kernel = *Kernel::from_text(kText, "scale", options);
+    std::map<const Tensor*, std::string> configs;
+    for (const Tensor* x : {&small, &large, &small}) {
+      std::array<Arg, 2> args{Arg(*x), Arg(2.0)};
+      if (!configs.contains(x)) configs[x] = kernel.tune(args, 0.3)->config;
+      for (const auto& [tuned, config] : configs) {
+        std::array<Arg, 2> those{Arg(*tuned), Arg(3.0)};
+        EXPECT_EQ(*kernel.config(those), config) << cache_dir;
+        auto y = kernel.call(those);
+        ASSERT_TRUE(y) << y.error().message;
+        EXPECT_FLOAT_EQ(get_real(y->tensor, 7), 3 * get_real(*tuned, 7));
+      }
+    }
+  }
+  std::filesystem::remove_all(folder);
+  std::filesystem::remove(file);
 }
 
 TEST(Kernel, ScalarsAreCallTimeValues) {

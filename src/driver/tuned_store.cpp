@@ -96,6 +96,20 @@ TunedEntry merged(TunedEntry entry, const TunedEntry& there) {
   return entry;
 }
 
+// What is `there` with the result of `record`, which is `entry`; none if what is there for its
+// sizes is better: `kept` then.
+std::optional<TunedEntry> updated(const std::optional<TunedEntry>& there, const TunedEntry& entry,
+                                  const Record& record, std::optional<TunedRow>& kept) {
+  kept.reset();
+  if (!there) return entry;
+  const TunedRow* row = tune::have_same_places(entry.sizes, there->sizes)
+                            ? there->find(tune::values_of(entry.sizes))
+                            : nullptr;
+  if (row == nullptr || replaces(entry, *row, &record)) return merged(entry, *there);
+  kept = *row;
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::vector<const TunedRow*> TunedEntry::rows() const {
@@ -180,7 +194,9 @@ std::string tuned_key(const Compilation& c) { return subject_of(c).key; }
 TunedStore::TunedStore(const Settings& settings, std::function<void(const Error&)> warn)
     : off_(settings.no_cache), warn_(std::move(warn)), cache_(cache_layers(settings), warn_) {}
 
-TunedStore::TunedStore(const Request& request) : TunedStore(request.settings, request.warn) {}
+TunedStore::TunedStore(const Request& request) : TunedStore(request.settings, request.warn) {
+  memory_ = request.memory;
+}
 
 std::optional<TunedEntry> TunedStore::read(const std::string& key, Layer layer) const {
   auto text = cache_.get(key, layer);
@@ -196,7 +212,12 @@ std::optional<TunedEntry> TunedStore::read(const std::string& key, Layer layer) 
   return std::nullopt;
 }
 
+// The memory has an entry only where the disk could not take it.
 std::optional<TunedEntry> TunedStore::find(const std::string& key) const {
+  if (memory_) {
+    auto found = memory_->entries.find(key);
+    if (found != memory_->entries.end()) return found->second;
+  }
   for (Layer layer : kLayers) {
     if (auto entry = read(key, layer)) return entry;
   }
@@ -205,27 +226,29 @@ std::optional<TunedEntry> TunedStore::find(const std::string& key) const {
 
 // The entry is written under the key's lock, so that of two results at the same time the better one
 // stays.
-Expected<std::optional<TunedRow>> TunedStore::put(const Record& record) {
-  if (off_) return std::nullopt;
-  const TunedEntry entry = entry_of(record);
+Expected<std::optional<TunedRow>> TunedStore::write(const TunedEntry& entry, const Record& record) {
   auto written = cache_.put("record-" + entry.record, print_record(record));
   if (!written) return std::unexpected(written.error());
   std::optional<TunedRow> kept;
-  auto done = cache_.update(
-      entry.key, [&](const std::optional<std::string>&) -> std::optional<std::string> {
-        kept.reset();
-        auto there = find(entry.key);
-        if (!there) return print_entry(entry);
-        const TunedRow* row = tune::have_same_places(entry.sizes, there->sizes)
-                                  ? there->find(tune::values_of(entry.sizes))
-                                  : nullptr;
-        if (row == nullptr || replaces(entry, *row, &record)) {
-          return print_entry(merged(entry, *there));
-        }
-        kept = *row;
-        return std::nullopt;
-      });
+  auto done = cache_.update(entry.key,
+                            [&](const std::optional<std::string>&) -> std::optional<std::string> {
+                              auto next = updated(find(entry.key), entry, record, kept);
+                              return next ? std::optional(print_entry(*next)) : std::nullopt;
+                            });
   if (!done) return std::unexpected(done.error());
+  return kept;
+}
+
+Expected<std::optional<TunedRow>> TunedStore::put(const Record& record) {
+  if (off_ && !memory_) return std::nullopt;
+  const TunedEntry entry = entry_of(record);
+  if (!off_) {
+    auto kept = write(entry, record);
+    if (kept || !memory_) return kept;
+  }
+  std::optional<TunedRow> kept;
+  auto next = updated(find(entry.key), entry, record, kept);
+  if (next) memory_->entries[entry.key] = *std::move(next);
   return kept;
 }
 

@@ -6,6 +6,8 @@
 // that crashed or hung (driver/quarantine.h), "code-HASH" of machine code (driver/code_cache.h).
 #pragma once
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -62,18 +64,24 @@ struct TunedCounts {
 TunedCounts tuned_counts();
 void count_tuned(bool hit);
 
+// Entries by key that only this process has. For one thread at a time.
+struct TunedMemory {
+  std::map<std::string, TunedEntry> entries;
+};
+
 class TunedStore {
  public:
   // Problems of the disk go to `warn`, and count as misses.
   TunedStore(const Settings& settings, std::function<void(const Error&)> warn);
-  explicit TunedStore(const Request& request);
+  explicit TunedStore(const Request& request);  // with its memory
 
   // An entry that is damaged, of another key, or of an unknown schema is none, with the warning
   // `bad-entry`; so the next layer's is used.
   std::optional<TunedEntry> find(const std::string& key) const;
 
   // Writes the record, then the entry, unless replaces() says that what is there for its sizes is
-  // better: then gives that. Rows of other sizes stay.
+  // better: then gives that. Rows of other sizes stay. The memory takes the entry where the disk
+  // does not.
   Expected<std::optional<TunedRow>> put(const tune::Record& record);
 
   // The record of a row; none if there is none (any more), or it is damaged.
@@ -102,9 +110,11 @@ class TunedStore {
 
  private:
   std::optional<TunedEntry> read(const std::string& key, runtime::Layer layer) const;
+  Expected<std::optional<TunedRow>> write(const TunedEntry& entry, const tune::Record& record);
 
   bool off_;
   std::function<void(const Error&)> warn_;
+  std::shared_ptr<TunedMemory> memory_;  // or null
   mutable runtime::Cache cache_;
 };
 

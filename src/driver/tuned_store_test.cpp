@@ -222,6 +222,25 @@ TEST_F(TunedStoreTest, RowsThatContradictEachOtherAreRefused) {
   EXPECT_THAT(parse_entry(print_entry(entry)).error().message, HasSubstr("$.others[0].sizes"));
 }
 
+TEST_F(TunedStoreTest, MemoryKeepsWhatNoCacheDoes) {
+  Request request;
+  request.settings.no_cache = true;
+  TunedStore none(request);
+  const Record first = record_at(16, 64, 1e-3, 8), second = record_at(32, 64, 1e-3, 4);
+  ASSERT_TRUE(none.put(first));
+  EXPECT_FALSE(none.find(first.key));
+  request.memory = std::make_shared<TunedMemory>();
+  ASSERT_TRUE(TunedStore(request).put(first));
+  ASSERT_TRUE(TunedStore(request).put(second));
+  auto worse = TunedStore(request).put(record_at(32, 64, 2e-3, 2));
+  ASSERT_TRUE(worse && *worse);  // the earlier one stays
+  auto entry = TunedStore(request).find(first.key);
+  ASSERT_TRUE(entry);
+  ASSERT_EQ(entry->rows().size(), 2U);
+  EXPECT_EQ(entry->find({16, 64})->config, entry_of(first).config);
+  EXPECT_EQ(entry->find({32, 64})->config, entry_of(second).config);
+}
+
 TEST_F(TunedStoreTest, EntriesOfTheSecondSchemaKeepTheirRows) {
   TunedEntry written = entry_of(record_at(16, 64, 1e-3, 8));
   written.others = {written};
