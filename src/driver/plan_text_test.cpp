@@ -13,11 +13,16 @@ namespace {
 struct Subject {
   const char* kernel;
   std::vector<std::string> arguments;
+  const char* device = "cpu";
 };
 
 void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.kernel; }
 
+// Everything that is made of a config: code, and how it is launched.
 std::string code_of(const Compilation& c, const space::Config& config) {
+  auto file = c.backend->eject(*c.lowered, config, nullptr);
+  if (file) return file->substr(file->find('\n'));  // its first line is the config
+  EXPECT_EQ(file.error().code, "cannot-eject");
   backends::CompileOptions options;
   options.keep = "llvm";
   auto code = generate(c, config, options);
@@ -38,6 +43,7 @@ TEST_P(PlanText, TellsCodeApart) {
   const std::string target = GetParam().kernel;
   c.request.file = std::string(PERI_SOURCE_DIR) + "/kernels/" + target.substr(0, target.find(':'));
   c.request.kernel = target.substr(target.find(':') + 1);
+  c.request.device = GetParam().device;
   c.request.settings.cpu = "x86-64-v4";
   c.request.settings.no_cache = true;
   c.request.args = specs_of(*parse_arguments(GetParam().arguments, {}, 0, diags));
@@ -66,6 +72,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Subject{"library/attention.py:attention",
                             {"q_in=zeros[2,37,16]", "k_in=zeros[2,53,16]", "v_in=zeros[2,53,16]"}},
                     Subject{"basic/add.py:add", {"x=zeros[64,48]", "y=zeros[64,48]"}}));
+
+INSTANTIATE_TEST_SUITE_P(
+    KernelsOnGpus, PlanText,
+    testing::Values(
+        Subject{"basic/softmax.py:softmax", {"x=zeros[64,512]"}, "cuda:sm_90"},
+        Subject{"basic/matmul.py:matmul", {"x=zeros[64,48]", "y=zeros[48,96]"}, "cuda:sm_90"},
+        Subject{"basic/long_sum.py:long_sum_looped", {"x=zeros[3,13001]"}, "cuda:sm_90"},
+        Subject{"library/attention.py:attention",
+                {"q_in=zeros[2,37,16]", "k_in=zeros[2,53,16]", "v_in=zeros[2,53,16]"},
+                "cuda:sm_90"},
+        Subject{"basic/add.py:add", {"x=zeros[64,48]", "y=zeros[64,48]"}, "cuda:sm_90"}));
 
 }  // namespace
 }  // namespace peri::driver

@@ -49,8 +49,7 @@ void Emitter::emit_grid(i64 index) {
   for (BlockId block : root.grid.order) cells = syms.mul(cells, tiles_sym(block));
   result_.launch.grid = {cells, syms.integer(1), syms.integer(1)};
   if (analysis::stored_below(kernel_, ir_root.body).empty()) return;  // it has no effect
-  bool persistent = root.pid_type >= PidType::PersistentBlocked;
-  if (!persistent) {
+  if (!is_persistent(root)) {
     if (root.pid_type == PidType::Xyz) {
       std::size_t rank = root.grid.order.size();
       for (std::size_t i = 0; i < rank; ++i) {

@@ -79,6 +79,8 @@ class Reader {
       r.grid.order = order(root.blocks);
       bool xyz = pid_type == PidType::Xyz && (root.blocks.size() < 2 || root.blocks.size() > 3);
       r.pid_type = xyz ? PidType::Flat : pid_type;
+      if (!is_persistent(r)) r.grid.options = {};  // it is no loop
+      if (r.pid_type == PidType::Xyz) r.l2_grouping = 1;
       plan_.roots.push_back(std::move(r));
       read_graph(root.body);
     }
@@ -309,8 +311,16 @@ std::string names_of(const Kernel& kernel, const std::vector<BlockId>& blocks) {
   return text;
 }
 
+bool has_f32_dot(const Kernel& kernel) {
+  return std::ranges::any_of(kernel.ops, [&](const ir::Op& op) {
+    return op.code == OpCode::Dot && promote(kernel[op.operands[0]].type.dtype,
+                                             kernel[op.operands[1]].type.dtype) == Dtype::F32;
+  });
+}
+
 std::string options_text(const LoopOptions& o) {
-  std::string text = o.is_static ? " static" : "";
+  if (o.is_static) return " static";
+  std::string text;
   if (o.unroll > 0) text += fmt::format(" unroll {}", o.unroll);
   if (o.stages > 0) text += fmt::format(" stages {}", o.stages);
   if (o.multi_buffer) text += *o.multi_buffer ? " multi-buffer" : " single-buffer";
@@ -324,10 +334,13 @@ std::string options_text(const LoopOptions& o) {
 std::string print(const Plan& plan) {
   static constexpr std::string_view kPids[] = {"flat", "xyz", "persistent blocked",
                                                "persistent interleaved"};
-  static constexpr std::string_view kIndexing[] = {"pointer", "block pointer", "descriptor"};
+  const std::string_view indexing[] = {"pointer", "block pointer",
+                                       plan.host_descriptors ? "host descriptor" : "descriptor"};
   const Kernel& kernel = plan.kernel();
-  std::string out = fmt::format("plan {} on {}: {} warps, {} stages\n", kernel.name,
-                                plan.target.name, plan.num_warps, plan.num_stages);
+  std::string out = fmt::format(
+      "plan {} on {}: {} warps, {} stages{}{}\n", kernel.name, plan.target.name, plan.num_warps,
+      plan.num_stages, plan.maxnreg > 0 ? fmt::format(", {} registers", plan.maxnreg) : "",
+      has_f32_dot(kernel) ? ", dots of f32 in " + plan.dot_precision : "");
   const std::vector<bool> merged = plan::merged_blocks(plan.shared);
   for (i64 b = 0; b < static_cast<i64>(kernel.blocks.size()); ++b) {
     if (merged[b]) continue;
@@ -341,8 +354,9 @@ std::string print(const Plan& plan) {
   }
   for (std::size_t r = 0; r < plan.roots.size(); ++r) {
     const RootPlan& root = plan.roots[r];
-    out += fmt::format("  root {} ({}): {}{}{}\n", r, names_of(kernel, root.grid.order),
+    out += fmt::format("  root {} ({}): {}{}{}{}\n", r, names_of(kernel, root.grid.order),
                        kPids[static_cast<int>(root.pid_type)],
+                       is_persistent(root) ? fmt::format(" x {}", plan.num_sm_multiplier) : "",
                        root.l2_grouping > 1 ? fmt::format(" grouped by {}", root.l2_grouping) : "",
                        options_text(root.grid.options));
   }
@@ -352,7 +366,7 @@ std::string print(const Plan& plan) {
   for (const auto& [op, access] : plan.accesses) {
     out += fmt::format("  {} {}: {}{}\n", ir::info(kernel[op].code).text,
                        kernel[kernel[op].attrs.tensor].name,
-                       kIndexing[static_cast<int>(access.indexing)],
+                       indexing[static_cast<int>(access.indexing)],
                        access.eviction.empty() ? "" : ", evict " + access.eviction);
   }
   return out;

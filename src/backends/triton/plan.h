@@ -52,6 +52,11 @@ struct RootPlan {
   PidType pid_type = PidType::Flat;
 };
 
+// Its programs take one cell after the other.
+inline bool is_persistent(const RootPlan& root) {
+  return root.pid_type >= PidType::PersistentBlocked;
+}
+
 struct Plan {
   plan::Plan shared;  // block sizes, tunables and axes
   Target target;
