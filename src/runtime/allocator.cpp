@@ -48,8 +48,9 @@ std::byte* map_huge(i64 size) {
 
 std::byte* system_allocate(i64 size) {
   if (size >= Allocator::kHugeBytes) return map_huge(size);
+  const i64 alignment = size >= Allocator::kPage ? Allocator::kPage : Allocator::kAlignment;
   return static_cast<std::byte*>(
-      std::aligned_alloc(Allocator::kAlignment, static_cast<std::size_t>(size)));
+      std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(size)));
 }
 
 void system_free(void* block, i64 size) {

@@ -18,11 +18,16 @@ struct AllocatorStats {
   i64 cached_bytes = 0;  // kept for reuse
 };
 
-// Thread-safe. Blocks are aligned to 64 bytes; from 1 MiB on they are whole huge pages, aligned to
-// 2 MiB. Contents of a block are whatever was there.
+// Thread-safe. Blocks are aligned to 64 bytes, from 4 KiB on to 4 KiB; from 1 MiB on they are whole
+// huge pages, aligned to 2 MiB. Contents of a block are whatever was there.
+//
+// Processors take a load for dependent on an earlier store whose address has the same low 12 bits.
+// Where tensors begin is therefore not left to chance, which makes the same code 10 % slower in one
+// process than in the next.
 class Allocator {
  public:
   static constexpr i64 kAlignment = 64;
+  static constexpr i64 kPage = 4096;
   static constexpr i64 kHugeBytes = i64{1} << 20;  // from here on blocks are mapped
   static constexpr i64 kHugePage = i64{1} << 21;
 

@@ -32,19 +32,24 @@ TEST(Allocator, SizeClassesWasteAtMostAnEighth) {
 
 TEST(Allocator, ReusesBlocksOfAClass) {
   Allocator allocator(64 * kMiB);
-  for (i64 bytes : {i64{1}, i64{1000}, 3 * kMiB}) {
+  const std::pair<i64, i64> sizes[] = {{1, Allocator::kAlignment},
+                                       {1000, Allocator::kAlignment},
+                                       {4000, Allocator::kPage},
+                                       {10000, Allocator::kPage},
+                                       {3 * kMiB, Allocator::kHugePage}};
+  for (const auto& [bytes, alignment] : sizes) {
     std::byte* block = allocator.allocate(bytes);
     ASSERT_NE(block, nullptr);
-    EXPECT_TRUE(aligned(block, bytes >= kMiB ? Allocator::kHugePage : Allocator::kAlignment));
+    EXPECT_TRUE(aligned(block, alignment)) << bytes;
     std::memset(block, 1, static_cast<std::size_t>(bytes));
     allocator.deallocate(block, bytes);
     EXPECT_EQ(allocator.allocate(bytes), block);
     allocator.deallocate(block, bytes);
   }
-  EXPECT_EQ(allocator.stats().allocations, 6);
-  EXPECT_EQ(allocator.stats().reused, 3);
+  EXPECT_EQ(allocator.stats().allocations, 10);
+  EXPECT_EQ(allocator.stats().reused, 5);
   EXPECT_EQ(allocator.stats().live_bytes, 0);
-  EXPECT_EQ(allocator.stats().cached_bytes, 64 + 1024 + 4 * kMiB);
+  EXPECT_EQ(allocator.stats().cached_bytes, 64 + 1024 + 4096 + 10240 + 4 * kMiB);
   EXPECT_EQ(allocator.stats().peak_bytes, 4 * kMiB);
   allocator.trim(0);
   EXPECT_EQ(allocator.stats().cached_bytes, 0);

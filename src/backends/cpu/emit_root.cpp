@@ -9,12 +9,21 @@ namespace peri::cpu {
 namespace {
 
 constexpr i64 kAlign = 64;
+constexpr i64 kPage = 4096;
 // In front of the buffers: an access out of range, and room for accesses that are masked out.
 constexpr i64 kFaultBytes = 64;
 constexpr i64 kDummyBytes = 64;
 static_assert(sizeof(backends::AccessFault) <= kFaultBytes);
 // Buffers may be read and written a vector past their end.
 constexpr i64 kSlack = 256;
+
+// Where in a page the k-th of the larger buffers begins. Tensors begin at the start of one
+// (runtime/allocator.h), so that what is stored to a buffer and what is soon loaded from a tensor
+// or another buffer are at least 512 bytes apart in their low 12 bits.
+i64 page_phase(i64 k) {
+  constexpr i64 kPhases[] = {4, 2, 6, 1, 5, 3, 7};
+  return kPhases[k % std::ssize(kPhases)] * kPage / 8;
+}
 
 }  // namespace
 
@@ -71,6 +80,7 @@ void Emitter::lay_out_buffers() {
   written_.assign(plan_.buffers.size(), {});
   SymTable& syms = *kernel_.syms;
   Sym offset = syms.integer(kFaultBytes + kDummyBytes);
+  i64 large = 0;
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
     const plan::Buffer& buffer = plan_.buffers[i];
     Sym count = syms.integer(1);
@@ -80,6 +90,11 @@ void Emitter::lay_out_buffers() {
       count = syms.mul(count, buffer.extents[d]);
     }
     buffer_strides_[i] = strides;
+    const std::optional<i64> known = syms.mul(count, syms.integer(size_of(buffer.dtype))).as_int();
+    if (known && *known >= kPage) {
+      offset = syms.mul(syms.ceil_div(offset, syms.integer(kPage)), syms.integer(kPage));
+      offset = syms.add(offset, syms.integer(page_phase(large++)));
+    }
     at_depth(0, [&] { return buffers_[i] = b_.CreateGEP(b_.getInt8Ty(), scratch_, sym(offset)); });
     Sym bytes =
         syms.add(syms.mul(count, syms.integer(size_of(buffer.dtype))), syms.integer(kSlack));
