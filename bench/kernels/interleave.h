@@ -60,9 +60,10 @@ inline double speedup(const Timing& ours, const Timing& base) {
 }
 
 // Runs rounds for about `seconds`, at least five. A sample repeats short runs until they take
-// `sample_seconds`. The order turns by one each round.
+// `sample_seconds`. The order turns by one each round, which `before_round` may prepare.
 inline std::vector<Timing> interleave(const std::vector<Contender>& contenders, double seconds,
-                                      double sample_seconds = 1e-3) {
+                                      double sample_seconds = 1e-3,
+                                      const std::function<void()>& before_round = {}) {
   std::vector<Timing> timings;
   std::vector<i64> repeats;
   double round_seconds = 0;
@@ -75,6 +76,7 @@ inline std::vector<Timing> interleave(const std::vector<Contender>& contenders, 
   }
   const i64 rounds = std::max<i64>(5, static_cast<i64>(seconds / round_seconds));
   for (i64 round = 0; round < rounds; ++round) {
+    if (before_round) before_round();
     for (size_t i = 0; i < contenders.size(); ++i) {
       const size_t turn = (i + static_cast<size_t>(round)) % contenders.size();
       timings[turn].samples.push_back(seconds_of(contenders[turn].run, repeats[turn]));

@@ -19,6 +19,7 @@
 #include "cases.h"
 #include "driver/tune.h"
 #include "runtime/device_info.h"
+#include "runtime/executor.h"
 
 namespace peri::bench {
 namespace {
@@ -96,7 +97,7 @@ std::vector<double> time_in_turns(const Subject& subject, const std::vector<spac
                             (void)e->call(subject.leaves);
                           }});
   }
-  std::vector<Timing> timings = interleave(contenders, seconds);
+  std::vector<Timing> timings = interleave(contenders, seconds, 1e-3, runtime::move_scratch);
   std::vector<double> times;
   for (const space::Config& config : configs) {
     times.push_back(timings[places.at(config.dump())].median());

@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "cases.h"
 #include "driver/workload.h"
+#include "runtime/executor.h"
 #include "tune/session.h"
 #include "tune/strategies.h"
 
@@ -100,7 +101,7 @@ std::string compare(const Subject& subject, const space::Config& winner,
     contenders.push_back(
         {config->dump(), [&subject, e = loaded->get()] { (void)e->call(subject.leaves); }});
   }
-  std::vector<Timing> timings = interleave(contenders, 1);
+  std::vector<Timing> timings = interleave(contenders, 1, 1e-3, runtime::move_scratch);
   return fmt::format("another, {:.3f} of the time", timings[1].median() / timings[0].median());
 }
 

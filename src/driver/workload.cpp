@@ -8,6 +8,7 @@
 #include "driver/carried_code.h"
 #include "driver/device_time.h"
 #include "runtime/device_info.h"
+#include "runtime/executor.h"
 #include "runtime/guard.h"
 
 namespace peri::driver {
@@ -219,6 +220,8 @@ void KernelWorkload::flush_caches() {
     flush_buffer_[i] = static_cast<std::byte>(static_cast<int>(flush_buffer_[i]) + 1);
   }
 }
+
+void KernelWorkload::place_anew() { runtime::move_scratch(); }
 
 double KernelWorkload::time(const Candidate& candidate, i64 batch, bool cold,
                             const tune::Clock& clock) {

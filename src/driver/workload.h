@@ -29,6 +29,7 @@ class KernelWorkload : public tune::Workload {
   Expected<std::string> make(const space::Config& config) override;
   Expected<Candidate> load(const space::Config& config, const std::string& code) override;
   void flush_caches() override;
+  void place_anew() override;
   double time(const Candidate& candidate, i64 batch, bool cold, const tune::Clock& clock) override;
 
  private:

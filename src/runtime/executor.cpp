@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/thread_pool.h"
 #include "ir/access_error.h"
+#include "runtime/allocator.h"
 #include "types/sym_ops.h"
 
 namespace peri::runtime {
@@ -20,16 +21,20 @@ using Slot = lower::Slot;
 
 namespace {
 
+constexpr i64 kScratchPlaces = 8;                     // a page apart
+std::atomic<i64> scratch_place = kScratchPlaces - 1;  // where an overrun hits what lies behind
+
 // Memory of one thread that cells work in; grows and stays.
 std::byte* thread_scratch(i64 bytes) {
   thread_local Storage scratch;
+  bytes += (kScratchPlaces - 1) * Allocator::kPage;
   if (bytes > scratch.bytes) {
     scratch = {};
     Expected<Storage> grown = runtime::allocate(bytes);
     if (!grown) return nullptr;
     scratch = std::move(*grown);
   }
-  return scratch.data;
+  return scratch.data + scratch_place.load(std::memory_order_relaxed) * Allocator::kPage;
 }
 
 // Reused between the calls of a thread: a call allocates only what it returns.
@@ -152,6 +157,11 @@ std::unexpected<Error> wrong_device(const std::string& name, const Tensor& tenso
 }
 
 }  // namespace
+
+void move_scratch() {
+  const i64 place = scratch_place.load(std::memory_order_relaxed);
+  scratch_place.store((place + 1) % kScratchPlaces, std::memory_order_relaxed);
+}
 
 std::vector<const Result*> flatten(const Result& result) {
   if (result.kind != Result::Kind::Sequence) {

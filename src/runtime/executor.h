@@ -23,6 +23,12 @@
 
 namespace peri::runtime {
 
+// Moves the memory that cells of later calls work in by a page: to another of a few places. An L1
+// cache that predicts its way by a hash of the address (AMD's do) takes two lines of one hash for
+// each other; where that befalls a row buffer and an operand, a call takes up to four times as
+// long.
+void move_scratch();
+
 // What one call works on.
 struct CallFrame {
   std::span<const Leaf> leaves;

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstring>
 #include <numeric>
+#include <set>
 
 #include "base/thread_pool.h"
 #include "runtime/random.h"
@@ -316,6 +318,27 @@ TEST_F(ExecutorTest, CellsRunOnceOnAnyThreads) {
     ASSERT_TRUE(result);
     for (i64 i = 0; i < 1000; ++i) ASSERT_EQ(get_integer(result->tensor, i), 1);
   }
+}
+
+TEST_F(ExecutorTest, ScratchMovesByPagesAmongAFewPlaces) {
+  i64 out = alloc(Dtype::I64, {integer(1)}, {integer(1)});
+  auto where = [](const Argument* a, i64, i64, std::byte* scratch) {
+    std::memset(scratch, 0x55, 5000);
+    *static_cast<i64*>(a[0].pointer) = static_cast<i64>(reinterpret_cast<std::uintptr_t>(scratch));
+  };
+  launch(where, integer(1), {}, 1, 5000);
+  returns(out);
+  Executable executable = make();
+  std::set<i64> places;
+  for (i64 i = 0; i < 40; ++i) {
+    auto result = executable.call({});
+    ASSERT_TRUE(result);
+    places.insert(get_integer(result->tensor, 0));
+    move_scratch();
+  }
+  ASSERT_GT(places.size(), 1U);
+  EXPECT_LE(places.size(), 16U);
+  for (i64 place : places) EXPECT_EQ((place - *places.begin()) % 4096, 0);
 }
 
 TEST_F(ExecutorTest, EmptyGridsAndTensors) {

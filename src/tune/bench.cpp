@@ -11,6 +11,7 @@ namespace peri::tune {
 namespace {
 
 constexpr double kWakeSeconds = 60e-6;  // in which sleeping threads have come to work
+constexpr double kLongCall = 1e-3;      // beside which waking them is little
 
 class LocalBench : public Bench {
  public:
@@ -61,6 +62,7 @@ class LocalBench : public Bench {
     result.samples.resize(request.ids.size());
     auto count = static_cast<i64>(request.ids.size());
     for (i64 round = 0; round < request.rounds; ++round) {
+      workload_.place_anew();
       for (i64 i = 0; i < count; ++i) {
         i64 at = round % 2 == 0 ? i : count - 1 - i;
         const Workload::Candidate& candidate = candidates_.at(request.ids[at]);
@@ -106,14 +108,15 @@ double Workload::time(const Candidate& candidate, i64 batch, bool cold, const Cl
   if (cold) flush_caches();
   double begin = clock();
   // Short calls wait for threads that another candidate left asleep.
-  if (!cold && batch > 1) {
+  if (!cold && last_seconds_ < kLongCall) {
     do {
       run(candidate);
     } while (clock() - begin < kWakeSeconds);
   }
   begin = clock();
   for (i64 i = 0; i < batch; ++i) run(candidate);
-  return (clock() - begin) / static_cast<double>(batch);
+  last_seconds_ = (clock() - begin) / static_cast<double>(batch);
+  return last_seconds_;
 }
 
 std::unique_ptr<Bench> local_bench(Workload& workload, i64 compile_threads, Clock clock) {

@@ -41,9 +41,15 @@ class Workload {
   virtual bool survives_fork() const { return true; }
   // Drives the operands out of the caches.
   virtual void flush_caches() = 0;
+  // Before each round of timings: places anew what chance has placed and times depend on, so that
+  // no candidate is judged by where its memory happens to lie in this process.
+  virtual void place_anew() {}
   // Mean seconds of `batch` runs in a row, of flushed caches if `cold`; by `clock`, unless the
   // workload has a better one.
   virtual double time(const Candidate& candidate, i64 batch, bool cold, const Clock& clock);
+
+ private:
+  double last_seconds_ = 0;  // a call, of whatever candidate
 };
 
 // A workload throws this where it can go on no more, as when the device has stopped working: a

@@ -154,8 +154,10 @@ class Sleepy : public Workload {
   Expected<void> check(const Candidate&) override { return {}; }
   void run(const Candidate&) override { now += now - woken < 50e-6 ? 20e-6 : 10e-6; }
   void flush_caches() override {}
+  void place_anew() override { ++placed; }
 
   double now = 1, woken = 1;
+  i64 placed = 0;
 };
 
 TEST(Bench, ShortRunsAreTimedWithAllThreadsAwake) {
@@ -165,6 +167,14 @@ TEST(Bench, ShortRunsAreTimedWithAllThreadsAwake) {
   EXPECT_NEAR(workload.time(*candidate, 10, false, clock), 10e-6, 1e-9);
   workload.woken = workload.now;
   EXPECT_NEAR(workload.time(*candidate, 1, true, clock), 20e-6, 1e-9);
+}
+
+TEST(Bench, PlacesMemoryAnewForEachRound) {
+  Sleepy workload;
+  auto bench = local_bench(workload, 1, [&] { return workload.now; });
+  ASSERT_TRUE(bench->trust({}, false));
+  EXPECT_TRUE(bench->time({.ids = {0, 0}, .rounds = 5}).verdict.ok());
+  EXPECT_EQ(workload.placed, 5);
 }
 
 TEST_F(IsolatedBenchTest, Works) { expect_alive(); }
