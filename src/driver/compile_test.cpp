@@ -268,5 +268,31 @@ TEST(Settings, EachHasAnEnvironmentVariableAndADoc) {
   }
 }
 
+// Each inner tile is added to what the outer one carries, so that larger ones are faster.
+TEST_F(CompileTest, TilesInTilesAreLargeByDefault) {
+  c_.request.text = R"(import torch
+import helion
+import helion.language as hl
+
+@helion.kernel()
+def sums(x: torch.Tensor) -> torch.Tensor:
+    m, n = x.size()
+    block = hl.register_block_size(m)
+    out = torch.empty([(m + block - 1) // block, n])
+    for outer in hl.tile(m, block_size=block):
+        acc = hl.zeros([n])
+        for inner in hl.tile(outer.begin, outer.end):
+            acc += x[inner, :].sum(0)
+        out[outer.id, :] = acc
+    return out
+)";
+  c_.request.kernel = "sums";
+  arguments_ = {{"x", *parse_argument("x", "randn[1024,1024]", 0, diags_)}};
+  c_.request.args = specs_of(arguments_);
+  ASSERT_TRUE(compile(c_));
+  const space::Config sizes = c_.default_config["block_sizes"];
+  EXPECT_GE(sizes[1], sizes[0]);
+}
+
 }  // namespace
 }  // namespace peri::driver

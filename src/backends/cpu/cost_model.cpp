@@ -77,6 +77,7 @@ class Chooser {
     config["flatten_loops"] = Config(nests.size(), Config(false));
     add_target_knobs(config);
     flatten_where_faster(nests, config);
+    grow_inner_tiles(config);
     return config;
   }
 
@@ -341,6 +342,20 @@ class Chooser {
       flat["flatten_loops"][i] = true;
       set_flat_sizes(nests[i].blocks, flat["block_sizes"]);
       if (seconds(flat) < kFlatGain * seconds(config)) config = std::move(flat);
+    }
+  }
+
+  // Tiles that a tile is cut into: as long as the model finds larger ones faster.
+  void grow_inner_tiles(Config& config) const {
+    const std::vector<BlockId> searched = space::searched_blocks(kernel_);
+    for (size_t i = 0; i < searched.size(); ++i) {
+      if (!kernel_[searched[i]].parent) continue;
+      while (config["block_sizes"][i] < roles_[searched[i].index].extent) {
+        Config larger = config;
+        larger["block_sizes"][i] = 2 * config["block_sizes"][i].get<i64>();
+        if (seconds(larger) >= seconds(config)) break;
+        config = std::move(larger);
+      }
     }
   }
 
