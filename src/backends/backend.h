@@ -77,8 +77,11 @@ class Backend {
     (void)threads, (void)working_set;
     return {};
   }
-  // Text of `--stage plan`, with the predicted cost of its parts.
+  // What a config decides, as text: two that generate different code differ here.
   virtual std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const = 0;
+  // The predicted cost of the plan's parts, which `--stage plan` prints after it; "" without a
+  // model.
+  virtual std::string print_cost(const ir::Kernel&, const space::Config&) const { return ""; }
   // Plans and emits. Thread-safe. The config must be of the kernel's space (complete and legal).
   // With `keep` set to a stage before machine code, the artifact may be empty.
   virtual Expected<Compiled> compile(const ir::Kernel& kernel, const space::Config& config,

@@ -328,7 +328,10 @@ Expected<std::string> emit(Compilation& c, const std::string& stage) {
       {"ir-after", "optimise", [](const Compilation& c) { return c.kept_ir; }},
       {"space", "space", [](const Compilation& c) { return c.space.print(); }},
       {"plan", "config",
-       [](const Compilation& c) { return c.backend->print_plan(c.lowered->kernel, c.config); }},
+       [](const Compilation& c) {
+         return c.backend->print_plan(c.lowered->kernel, c.config) +
+                c.backend->print_cost(c.lowered->kernel, c.config);
+       }},
   };
   std::string name = stage.substr(0, stage.find('='));
   if (name != stage) c.request.after_pass = stage.substr(name.size() + 1);

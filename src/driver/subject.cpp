@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "driver/version.h"
 #include "runtime/device_info.h"
+#include "space/idle.h"
 
 namespace peri::driver {
 
@@ -150,6 +151,16 @@ std::vector<std::string> argument_texts(const Arguments& arguments) {
     texts.push_back(fmt::format("{}={}", name, text_of(argument)));
   }
   return texts;
+}
+
+std::vector<std::string> idle_keys(const Compilation& c, const space::Config& config) {
+  auto plan = [&](const space::Config& other) {
+    return c.backend->print_plan(c.lowered->kernel, other);
+  };
+  std::vector<std::string> idle = space::idle_keys(c.space, config, c.default_config, plan);
+  std::erase(idle, "block_sizes");
+  for (const check::Tunable& tunable : c.lowered->host.tunables) std::erase(idle, tunable.name);
+  return idle;
 }
 
 std::string tune_command(const Request& request, const std::string& kernel) {

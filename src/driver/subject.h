@@ -22,6 +22,10 @@ tune::Subject subject_of(const Compilation& c);
 // otherwise.
 std::vector<std::string> argument_texts(const Arguments& arguments);
 
+// Keys of a legal config without effect, as space::idle_keys finds them by the plans. Not the sizes
+// of blocks and the kernel's own tunables, which host code may use too.
+std::vector<std::string> idle_keys(const Compilation& c, const space::Config& config);
+
 // What a user types to tune for the arguments of a request.
 std::string tune_command(const Request& request, const std::string& kernel);
 

@@ -140,7 +140,9 @@ std::string Outlook::text() const {
 
 void keep_result(const Compilation& c, tune::Record& record) {
   TunedStore store(c.request);
-  auto code = kept_code(c, record.trials[record.winner].config);
+  const space::Config& winner = record.trials[record.winner].config;
+  record.idle = idle_keys(c, winner);
+  auto code = kept_code(c, winner);
   if (code) record.toolchain = code->toolchain;
   auto kept = store.put(record);  // troubles with the disk are warnings
   Quarantine quarantine(store, record.key);

@@ -42,8 +42,8 @@ Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments
 Expected<tune::Record> compare_configs(Compilation& c, const Arguments& arguments,
                                        const std::vector<space::Config>& configs,
                                        const TuneOptions& options, double seconds);
-// And the end: the record's toolchain is filled in, and what was learnt goes to the cache. Warns
-// with `better-entry` if it keeps another config.
+// And the end: the record's toolchain and idle keys are filled in, and what was learnt goes to the
+// cache. Warns with `better-entry` if it keeps another config.
 void keep_result(const Compilation& c, tune::Record& record);
 
 }  // namespace peri::driver

@@ -241,15 +241,17 @@ TEST_F(TunedStoreTest, MemoryKeepsWhatNoCacheDoes) {
   EXPECT_EQ(entry->find({32, 64})->config, entry_of(second).config);
 }
 
-TEST_F(TunedStoreTest, EntriesOfTheSecondSchemaKeepTheirRows) {
+TEST_F(TunedStoreTest, EntriesOfEarlierSchemasKeepTheirRows) {
   TunedEntry written = entry_of(record_at(16, 64, 1e-3, 8));
   written.others = {written};
   written.others[0].sizes[0].size = 17;
   auto json = space::Config::parse(print_entry(written));
-  json["schema"] = 2;
-  auto entry = parse_entry(json.dump());
-  ASSERT_TRUE(entry) << entry.error().message;
-  EXPECT_EQ(print_entry(*entry), print_entry(written));
+  for (i64 schema : {2, 3}) {
+    json["schema"] = schema;
+    auto entry = parse_entry(json.dump());
+    ASSERT_TRUE(entry) << entry.error().message;
+    EXPECT_EQ(print_entry(*entry), print_entry(written));
+  }
 }
 
 TEST_F(TunedStoreTest, EntriesOfTheFirstSchemaAreOfStaticShapes) {

@@ -1,6 +1,7 @@
 #include "tune/explain.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -52,8 +53,8 @@ class Explanation {
       line("no config was tried");
       return std::move(out_);
     }
-    line("config {} of {}: {}", r_.winner, r_.trials.size(),
-         space::print_config(r_.trials[r_.winner].config));
+    line("config {} of {}: {}", r_.winner, r_.trials.size(), print_winner(r_));
+    if (!r_.idle.empty()) line("without effect beside it: {}", fmt::join(r_.idle, ", "));
     times();
     limit();
     against_default();

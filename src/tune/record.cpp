@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "space/idle.h"
 #include "tune/subject_fields.h"
 
 namespace peri::tune {
@@ -117,6 +118,8 @@ void fields(Io& io, R& r) {
   io("trials", r.trials, {.most = kMostTrials}, "every config tried, in order; first the default");
   io("finalists", r.finalists, {.most = 1024}, "configs of the final round");
   io("winner", r.winner, kCount, "index in `trials`");
+  io("idle", r.idle, {.most = 256},
+     "keys of the winner's config that have no effect beside its other values");
   io("runner_up", r.runner_up, {.low = -1}, "index in `trials`; -1: there is none");
   io("tie", r.tie, {}, "whether winner and runner-up are within the noise");
   io("accuracy", r.accuracy, {}, "proof that the winner computes the right thing");
@@ -188,6 +191,10 @@ std::string key_of(const Subject& subject) {
   return "tuned-" + hash_hex(text);
 }
 
+std::string print_winner(const Record& record) {
+  return space::print_config(space::without(record.trials[record.winner].config, record.idle));
+}
+
 double regret_of(double seconds, double best_seconds) {
   if (best_seconds <= 0 || seconds <= best_seconds) return 0;
   return seconds / best_seconds - 1;
@@ -196,9 +203,9 @@ double regret_of(double seconds, double best_seconds) {
 bool update_schema(Json& json) {
   if (!json.is_object()) return false;
   const Json schema = json.value("schema", Json());
-  if (schema != Json(1) && schema != Json(2)) return false;
+  if (schema != Json(1) && schema != Json(2) && schema != Json(3)) return false;
   json["schema"] = kRecordSchema;
-  if (schema == Json(2)) return true;
+  if (schema != Json(1)) return true;
   json["sizes"] = Json::array();  // version 1 had a list of texts, which was always empty
   json["best_seconds"] = 0;
   json["neighbour"] = Json::array();
@@ -250,7 +257,8 @@ Expected<Record> read_record(const Config& json) {
                 "a newer version of Perihelion wrote this record");
   }
   if (Json complete = json; update_schema(complete)) {
-    complete["toolchain"] = "";
+    if (!complete.contains("toolchain")) complete["toolchain"] = "";
+    complete["idle"] = Json::array();
     return read_record(complete);
   }
   auto record = read_fields<Record>(json, "bad-record");

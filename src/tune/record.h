@@ -17,7 +17,7 @@
 
 namespace peri::tune {
 
-constexpr i64 kRecordSchema = 3;  // 1 had no sizes, 2 no toolchain
+constexpr i64 kRecordSchema = 4;  // 1 had no sizes, 2 no toolchain, 3 no idle keys
 
 // What became of a config.
 enum class Status : u8 {
@@ -122,12 +122,16 @@ struct Record : Subject {
 
   std::vector<Trial> trials;
   std::vector<Finalist> finalists;
-  i64 winner = 0;      // index of trials
-  i64 runner_up = -1;  // -1: there is none
-  bool tie = false;    // winner and runner-up are within the noise
+  i64 winner = 0;                 // index of trials
+  std::vector<std::string> idle;  // keys of its config without effect: space::idle_keys
+  i64 runner_up = -1;             // -1: there is none
+  bool tie = false;               // winner and runner-up are within the noise
   Accuracy accuracy;
   Roofline roofline;
 };
+
+// The winner's config as one pastes it into a decorator: without keys that have no effect.
+std::string print_winner(const Record& record);
 
 // JSON, one object; the same record gives the same text. An infinite time is written as null.
 std::string print_record(const Record& record);

@@ -140,24 +140,44 @@ TEST(RecordText, TheFirstSchemaIsReadAsOneOfStaticShapes) {
   Config json = Config::parse(print_record(example()));
   json["schema"] = 1;
   json["sizes"] = Config::array();
-  for (const char* key : {"toolchain", "best_seconds", "neighbour", "neighbour_seconds"}) {
+  for (const char* key : {"toolchain", "idle", "best_seconds", "neighbour", "neighbour_seconds"}) {
     json.erase(key);
   }
   auto record = parse_record(json.dump());
   ASSERT_TRUE(record) << record.error().message;
-  EXPECT_EQ(record->schema, 3);
+  EXPECT_EQ(record->schema, 4);
   EXPECT_TRUE(record->sizes.empty());
   EXPECT_EQ(record->neighbour_seconds, kFailed);
   EXPECT_EQ(record->winner, 1);
+}
+
+TEST(RecordText, TheThirdSchemaHasNoIdleKeys) {
+  Record written = example();
+  written.toolchain = "triton 3.6.0";
+  Config json = Config::parse(print_record(written));
+  json["schema"] = 3;
+  json.erase("idle");
+  auto record = parse_record(json.dump());
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->toolchain, "triton 3.6.0");
+  EXPECT_TRUE(record->idle.empty());
+}
+
+TEST(RecordText, TheWinnerIsPrintedWithoutIdleKeys) {
+  Record record = example();
+  record.trials[record.winner].config = {{"block_sizes", {8}}, {"num_sm_multiplier", 4}};
+  record.idle = {"num_sm_multiplier"};
+  EXPECT_EQ(print_winner(record), "helion.Config(block_sizes=[8])");
 }
 
 TEST(RecordText, TheSecondSchemaHasNoToolchain) {
   Config json = Config::parse(print_record(example()));
   json["schema"] = 2;
   json.erase("toolchain");
+  json.erase("idle");
   auto record = parse_record(json.dump());
   ASSERT_TRUE(record) << record.error().message;
-  EXPECT_EQ(record->schema, 3);
+  EXPECT_EQ(record->schema, 4);
   EXPECT_EQ(record->toolchain, "");
   EXPECT_EQ(record->sizes, example().sizes);
 }
@@ -171,10 +191,10 @@ TEST(RecordText, RegretIsRelativeToTheBest) {
 
 TEST(RecordText, OtherSchemasAreRefused) {
   EXPECT_EQ(error_after([](Config& j) { j["schema"] = 0; }),
-            "$.schema: expected a whole number from 3 to 3, found 0");
+            "$.schema: expected a whole number from 4 to 4, found 0");
   auto newer = parse_record(R"({"schema": 99})");
   ASSERT_FALSE(newer);
-  EXPECT_EQ(newer.error().message, "$.schema: expected at most 3, found 99");
+  EXPECT_EQ(newer.error().message, "$.schema: expected at most 4, found 99");
   EXPECT_THAT(newer.error().hint, HasSubstr("newer version"));
 }
 

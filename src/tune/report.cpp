@@ -277,8 +277,7 @@ class Page {
       add("<p class=\"soft\">The winner, for the kernel's "
           "decorator:</p>\n<pre>@helion.kernel(config={}, "
           "static_shapes={})</pre>\n",
-          safe(space::print_config(r_.trials[r_.winner].config)),
-          r_.static_shapes ? "True" : "False");
+          safe(print_winner(r_)), r_.static_shapes ? "True" : "False");
     }
     for (const std::string& command : commands_of(r_)) add("<pre>{}</pre>\n", safe(command));
     add("<p class=\"soft\">Strategy {}, effort {}, seed {}, {} caches, noise {}, {} timings "

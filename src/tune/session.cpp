@@ -636,8 +636,7 @@ std::string completion_text(const Record& record) {
       "One can hardcode the best config and skip autotuning with:\n"
       "    @helion.kernel(config={}, static_shapes={})",
       record.interrupted ? "interrupted" : "complete", record.elapsed, record.trials.size() - 1,
-      space::print_config(record.trials[record.winner].config),
-      record.static_shapes ? "True" : "False");
+      print_winner(record), record.static_shapes ? "True" : "False");
 }
 
 }  // namespace peri::tune

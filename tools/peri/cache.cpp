@@ -147,8 +147,9 @@ class CacheCommand {
     session_.text(fmt::format("target     {}\nmachine    {}\ncompiler   {}", e.target, e.machine,
                               e.compiler));
     if (e.sizes.empty()) {
-      session_.text(fmt::format("time       {}\nconfig     {}", tune::print_seconds(e.seconds),
-                                space::print_config(e.config)));
+      session_.text(fmt::format(
+          "time       {}\nconfig     {}", tune::print_seconds(e.seconds),
+          records.empty() ? space::print_config(e.config) : tune::print_winner(records[0])));
     } else {
       session_.text("\n" + driver::print_rows(e.rows()));
     }

@@ -168,8 +168,11 @@ space::Config CpuBackend::default_config(const ir::Kernel& kernel) const {
 
 std::string CpuBackend::print_plan(const ir::Kernel& kernel, const space::Config& config) const {
   std::lock_guard lock(planning_mutex());
-  const plan::Plan plan = plan::make_plan(kernel, config, capabilities_);
-  return plan::print(plan) + print(cpu::predict(plan, target_, capabilities_.max_threads));
+  return plan::print(plan::make_plan(kernel, config, capabilities_));
+}
+
+std::string CpuBackend::print_cost(const ir::Kernel& kernel, const space::Config& config) const {
+  return print(predict(kernel, config));
 }
 
 backends::Prediction CpuBackend::predict(const ir::Kernel& kernel,

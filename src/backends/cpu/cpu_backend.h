@@ -17,6 +17,7 @@ class CpuBackend : public backends::Backend {
                                const space::Config& config) const override;
   backends::MachineSpeed machine_speed(i64 threads, double working_set) const override;
   std::string print_plan(const ir::Kernel& kernel, const space::Config& config) const override;
+  std::string print_cost(const ir::Kernel& kernel, const space::Config& config) const override;
   Expected<backends::Compiled> compile(const ir::Kernel& kernel, const space::Config& config,
                                        const backends::CompileOptions& options) const override;
 
