@@ -46,17 +46,37 @@ Expected<std::string> Backend::eject(const lower::Lowered&, const space::Config&
   return fail("cannot-eject", fmt::format("there is no source form for {}", capabilities().target));
 }
 
+namespace {
+
+// "0,2": none where it is no list of small numbers. Each once.
+std::vector<i64> parse_indices(std::string_view text) {
+  std::vector<i64> indices;
+  for (;;) {
+    const std::string item(text.substr(0, text.find(',')));
+    const bool is_number = !item.empty() && item.size() < 4 &&
+                           std::ranges::all_of(item, [](char c) { return c >= '0' && c <= '9'; });
+    if (!is_number) return {};
+    const i64 index = std::stoi(item);
+    if (std::ranges::count(indices, index) == 0) indices.push_back(index);
+    if (item.size() == text.size()) return indices;
+    text.remove_prefix(item.size() + 1);
+  }
+}
+
+}  // namespace
+
 DeviceName parse_device(std::string_view text) {
   DeviceName name;
   std::size_t colon = text.find(':');
   name.device = text.substr(0, colon);
   if (colon == std::string_view::npos) return name;
-  std::string rest(text.substr(colon + 1));
-  bool number = !rest.empty() && rest.size() < 4 &&
-                std::ranges::all_of(rest, [](char c) { return c >= '0' && c <= '9'; });
-  if (number) {
-    name.index = std::stoi(rest);
-  } else {
+  const std::string_view rest = text.substr(colon + 1);
+  const std::vector<i64> indices = parse_indices(rest);
+  name.is_all = rest == "all";
+  if (!indices.empty()) {
+    name.index = indices[0];
+    name.others.assign(indices.begin() + 1, indices.end());
+  } else if (!name.is_all) {
     name.target = rest;
   }
   return name;

@@ -106,11 +106,14 @@ struct TargetRequest {
 };
 
 // A device as users name it: DEVICE, DEVICE:1 (the second one), or DEVICE:TARGET for a target that
-// need not be here.
+// need not be here. Several of them: DEVICE:0,1 or DEVICE:all.
 struct DeviceName {
   std::string device;
-  i64 index = 0;
+  i64 index = 0;  // of several the first
   std::string target;
+  std::vector<i64> others;  // named after the first
+  bool is_all = false;
+  bool is_several() const { return is_all || !others.empty(); }
 };
 DeviceName parse_device(std::string_view text);
 

@@ -88,8 +88,45 @@ Expected<runtime::DeviceProperties> properties_of(const Compilation& c,
   return (*device)->properties();
 }
 
+// All that the name stands for, of which the first is described: they must be alike, for what is
+// tuned on one of them to hold on the others.
+Expected<runtime::DeviceProperties> find_several(Compilation& c, const backends::DeviceName& name) {
+  const bool takes_several = c.request.takes_several_devices && !c.request.opens_device;
+  if (!takes_several || !runtime::is_device(name.device)) {
+    return fail("bad-setting", fmt::format("`{}` names several devices", c.request.device),
+                fmt::format("only `peri tune` uses several, and only of those with memory of their "
+                            "own: name one, as in `{}:{}`",
+                            name.device, name.index));
+  }
+  std::vector<i64> indices;
+  if (!name.is_all) indices.push_back(name.index);
+  indices.insert(indices.end(), name.others.begin(), name.others.end());
+  auto found = runtime::probe_devices(name.device, indices);
+  if (!found) return std::unexpected(found.error());
+  for (std::size_t i = indices.size(); i < found->size(); ++i) {
+    indices.push_back(static_cast<i64>(i));
+  }
+  const runtime::DeviceProperties& first = found->front();
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const runtime::DeviceProperties& other = (*found)[i];
+    if (other.fingerprint() == first.fingerprint()) continue;
+    return fail("bad-setting",
+                fmt::format("devices {} and {} are not of one model: {}; {}", indices[0],
+                            indices[i], first.describe(), other.describe()),
+                fmt::format("tune on those that are alike, as in `{}:0,1`", name.device));
+  }
+  c.device_indices = std::move(indices);
+  return first;
+}
+
 Expected<void> target(Compilation& c) {
   backends::DeviceName name = backends::parse_device(c.request.device);
+  if (name.is_several()) {
+    auto found = find_several(c, name);
+    if (!found) return std::unexpected(found.error());
+    name.target = found->target;
+    c.device = std::move(*found);
+  }
   if (name.target.empty() && runtime::is_device(name.device)) {
     auto found = properties_of(c, name);
     if (!found) {

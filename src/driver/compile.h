@@ -50,6 +50,7 @@ struct Request {
   // The device may be opened to ask what it is. Else a child asks, so that this process may fork
   // workers that open it.
   bool opens_device = false;
+  bool takes_several_devices = false;  // `device` may name several of one model, for tuning
   Settings settings;
   std::string after_pass;  // keep the IR as this pass ("lower": as lowering) leaves it
   backends::CompileOptions code;
@@ -82,6 +83,7 @@ struct Compilation {
   const check::KernelDecl* decl = nullptr;
   std::shared_ptr<const backends::Backend> backend;
   std::optional<runtime::DeviceProperties> device;  // of one that is here and not the host
+  std::vector<i64> device_indices;                  // of several; calls use the first
   std::shared_ptr<backends::CodeStore> code_store;  // null: machine code is not kept
   std::optional<check::TypedKernel> typed;
   std::shared_ptr<lower::Lowered> lowered;

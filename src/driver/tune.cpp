@@ -2,9 +2,11 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <ctime>
+#include <deque>
 
 #include "base/thread_pool.h"
 #include "driver/code_cache.h"
@@ -37,9 +39,11 @@ std::function<double(const space::Config&)> predictor(const Compilation& c) {
   };
 }
 
-// Configs compiled side by side; beside timing, which takes a CPU of its own.
+// Configs compiled side by side; beside timing, which takes a CPU for each device.
 i64 batch_of(const Compilation& c) {
-  return c.device ? std::max<i64>(1, ThreadPool::available_cpus() - 1) : kBatch;
+  if (!c.device) return kBatch;
+  const i64 devices = std::max<i64>(1, static_cast<i64>(c.device_indices.size()));
+  return std::max<i64>(1, ThreadPool::available_cpus() - devices);
 }
 
 // The search that the kernel's decorator or the settings ask for.
@@ -171,32 +175,51 @@ Expected<void> prepare(Compilation& c) {
               fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
 }
 
-struct Measuring {
-  std::unique_ptr<tune::Bench> bench;
-  std::unique_ptr<tune::Builder> builder;
-};
+// What a session measures with.
+class Measuring {
+ public:
+  // Candidates run in worker processes; but where this one has opened the device, which a fork
+  // cannot use then, they run here. Of several devices, each has a worker.
+  Measuring(const Compilation& c, KernelWorkload& workload, const tune::SessionOptions& session,
+            i64 memory_bytes) {
+    const i64 threads = ThreadPool::available_cpus();
+    if (c.device && c.request.opens_device) {
+      benches_.push_back(tune::local_bench(workload, threads, session.clock));
+      builder_ = tune::threaded_builder(workload, session.batch, session.clock);
+      return;
+    }
+    tune::IsolationOptions isolation{.memory_bytes = memory_bytes,
+                                     .is_interrupted = session.is_interrupted};
+    benches_.push_back(tune::isolated_bench(workload, threads, session.clock, isolation));
+    for (std::size_t i = 1; i < c.device_indices.size(); ++i) {
+      Compilation& on_other = compilations_.emplace_back(c);
+      on_other.request.device = fmt::format(
+          "{}:{}", backends::parse_device(c.request.device).device, c.device_indices[i]);
+      workloads_.emplace_back(workload, on_other);
+      benches_.push_back(
+          tune::isolated_bench(workloads_.back(), threads, session.clock, isolation));
+    }
+    if (workload.builds_beside_timing()) {
+      isolation.compile_limit = kDeviceCompileSeconds;
+      builder_ = tune::isolated_builder(workload, session.batch, session.clock, isolation);
+    } else {
+      builder_ = tune::bench_builder(*benches_[0]);
+    }
+  }
 
-// Candidates run in a worker process; but where this one has opened the device, which a fork cannot
-// use then, they run here.
-Measuring make_bench(const Compilation& c, tune::Workload& workload,
-                     const tune::SessionOptions& session, i64 memory_bytes) {
-  const i64 threads = ThreadPool::available_cpus();
-  if (c.device && c.request.opens_device) {
-    return {tune::local_bench(workload, threads, session.clock),
-            tune::threaded_builder(workload, session.batch, session.clock)};
+  std::vector<tune::Bench*> benches() const {
+    std::vector<tune::Bench*> all;
+    for (const auto& bench : benches_) all.push_back(bench.get());
+    return all;
   }
-  tune::IsolationOptions isolation{.memory_bytes = memory_bytes,
-                                   .is_interrupted = session.is_interrupted};
-  Measuring made;
-  made.bench = tune::isolated_bench(workload, threads, session.clock, isolation);
-  if (workload.builds_beside_timing()) {
-    isolation.compile_limit = kDeviceCompileSeconds;
-    made.builder = tune::isolated_builder(workload, session.batch, session.clock, isolation);
-  } else {
-    made.builder = tune::bench_builder(*made.bench);
-  }
-  return made;
-}
+  tune::Builder& builder() const { return *builder_; }
+
+ private:
+  std::deque<Compilation> compilations_;  // for further devices
+  std::deque<KernelWorkload> workloads_;
+  std::vector<std::unique_ptr<tune::Bench>> benches_;
+  std::unique_ptr<tune::Builder> builder_;
+};
 
 // Runs a strategy on candidates.
 Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
@@ -213,9 +236,9 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
-  Measuring with = make_bench(c, workload, session, worker_bytes(c, arguments));
+  Measuring with(c, workload, session, worker_bytes(c, arguments));
   try {
-    auto record = tune::tune(strategy, c.default_config, *with.bench, *with.builder, session,
+    auto record = tune::tune(strategy, c.default_config, with.benches(), with.builder(), session,
                              std::move(described));
     if (record) record->elapsed = session.clock() - started;
     return record;
@@ -235,6 +258,9 @@ Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments
   tune::SessionOptions session = session_options(c, options, budget);
   if (options.log) {
     options.log(fmt::format("[0s] Autotune random seed: {}", c.request.settings.seed));
+    if (c.device_indices.size() > 1) {
+      options.log(fmt::format("[0s] Timing on devices {}", fmt::join(c.device_indices, ", ")));
+    }
     options.log(fmt::format("[0s] Starting {} with {} on {} knobs, {:.2g} configs, budget {:.0f}s",
                             (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
                             c.space.size(), session.budget));

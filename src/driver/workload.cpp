@@ -47,6 +47,13 @@ KernelWorkload::KernelWorkload(const Compilation& c, const Arguments& arguments,
   written_.assign(written.begin(), written.end());
 }
 
+KernelWorkload::KernelWorkload(const KernelWorkload& other, const Compilation& c)
+    : c_(c),
+      pristine_leaves_(other.pristine_leaves_),
+      written_(other.written_),
+      tolerance_(other.tolerance_),
+      reference_(other.reference_) {}
+
 Expected<void> KernelWorkload::make_leaves(const std::shared_ptr<runtime::Device>& device) {
   if (!leaves_.empty()) return {};
   if (!device) {

@@ -20,6 +20,9 @@ class KernelWorkload : public tune::Workload {
   KernelWorkload(const Compilation& c, const Arguments& arguments, const space::Config& standard,
                  double reference_seconds);
 
+  // The same for another device: of a compilation that differs in no more.
+  KernelWorkload(const KernelWorkload& other, const Compilation& c);
+
   Expected<Candidate> compile(const space::Config& config) override;
   Expected<tune::Accuracy> trust(const Candidate& candidate, bool is_known_good) override;
   Expected<void> check(const Candidate& candidate) override;

@@ -85,8 +85,21 @@ Expected<DeviceProperties> properties_of(const json& answer) {
   return properties;
 }
 
-[[noreturn]] void answer_and_exit(int pipe, const Row& row, i64 index) {
-  std::string text = json_of(row.properties(index)).dump();
+// Of all devices if none is named.
+json describe(const Row& row, std::span<const i64> indices) {
+  json all = json::array();
+  for (i64 index : indices) all.push_back(json_of(row.properties(index)));
+  for (i64 index = 0; indices.empty(); ++index) {
+    auto found = row.properties(index);
+    if (!found && index > 0 && found.error().code == "no-device") break;
+    all.push_back(json_of(found));
+    if (!found) break;
+  }
+  return all;
+}
+
+[[noreturn]] void answer_and_exit(int pipe, const Row& row, std::span<const i64> indices) {
+  std::string text = describe(row, indices).dump();
   const char* at = text.data();
   for (std::size_t left = text.size(); left > 0;) {
     ssize_t written = ::write(pipe, at, left);
@@ -110,23 +123,29 @@ std::string read_all(int pipe) {
   return text;
 }
 
-Expected<DeviceProperties> ask_child(const Row& row, i64 index) {
+Expected<std::vector<DeviceProperties>> ask_child(const Row& row, std::span<const i64> indices) {
   int ends[2];
   if (::pipe(ends) != 0) return fail("worker-failed", "cannot make a pipe");
   fork_lock().lock();
   pid_t child = ::fork();
   if (child == 0) {
     ::close(ends[0]);
-    answer_and_exit(ends[1], row, index);
+    answer_and_exit(ends[1], row, indices);
   }
   fork_lock().unlock();
   ::close(ends[1]);
   std::string text = child < 0 ? "" : read_all(ends[0]);
   ::close(ends[0]);
   json answer = json::parse(text, nullptr, false);
-  if (child > 0 && !answer.is_object()) ::kill(child, SIGKILL);
+  if (child > 0 && !answer.is_array()) ::kill(child, SIGKILL);
   if (child > 0) ::waitpid(child, nullptr, 0);
-  if (answer.is_object()) return properties_of(answer);
+  std::vector<DeviceProperties> all;
+  for (const json& one : answer.is_array() ? answer : json::array()) {
+    auto properties = properties_of(one);
+    if (!properties) return std::unexpected(properties.error());
+    all.push_back(*std::move(properties));
+  }
+  if (!all.empty()) return all;
   return fail("no-driver", fmt::format("the driver of `{}` devices does not answer", row.name),
               "look at the system's log");
 }
@@ -166,7 +185,16 @@ Expected<DeviceProperties> probe_device(std::string_view name, i64 index) {
     auto found = all.devices.find({row->name, index});
     if (found != all.devices.end() && found->second) return found->second->properties();
   }
-  return ask_child(*row, index);
+  auto all = ask_child(*row, {&index, 1});
+  if (!all) return std::unexpected(all.error());
+  return all->front();
+}
+
+Expected<std::vector<DeviceProperties>> probe_devices(std::string_view name,
+                                                      std::span<const i64> indices) {
+  const Row* row = find_row(name);
+  BUG_IF(row == nullptr, "`{}` is no device to be opened", name);
+  return ask_child(*row, indices);
 }
 
 Expected<Storage> allocate_on(Device& device, i64 bytes) {

@@ -107,6 +107,9 @@ Expected<std::shared_ptr<Device>> open_device(std::string_view name, i64 index);
 // What open_device would find, without opening it in this process: a child does, so that processes
 // forked later can open it. Of a device that is open already, at once.
 Expected<DeviceProperties> probe_device(std::string_view name, i64 index);
+// The same of several, by one child; of all that there are if none is named.
+Expected<std::vector<DeviceProperties>> probe_devices(std::string_view name,
+                                                      std::span<const i64> indices);
 
 // A block of the device's; between guard bytes while GuardedAllocations are active.
 Expected<Storage> allocate_on(Device& device, i64 bytes);

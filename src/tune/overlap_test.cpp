@@ -71,7 +71,8 @@ class OverlapTest : public TuneTest {
 
   Expected<Record> try_overlapped(std::unique_ptr<Strategy> strategy) {
     auto bench = local_bench(machine_, 1, machine_.clock());
-    return tune::tune(*strategy, space_.defaults(), *bench, builder_, options_, blank());
+    Bench* const benches[] = {bench.get()};
+    return tune::tune(*strategy, space_.defaults(), benches, builder_, options_, blank());
   }
   Record overlapped(std::unique_ptr<Strategy> strategy) {
     auto record = try_overlapped(std::move(strategy));
@@ -135,7 +136,8 @@ TEST_F(OverlapTest, KeepsTheBudget) {
     FakeBuilder builder(machine_, kThreads);
     auto bench = local_bench(machine_, 1, machine_.clock());
     auto strategy = auto_search(problem(), search_, nullptr);
-    auto record = tune::tune(*strategy, space_.defaults(), *bench, builder, options_, blank());
+    Bench* const benches[] = {bench.get()};
+    auto record = tune::tune(*strategy, space_.defaults(), benches, builder, options_, blank());
     ASSERT_TRUE(record);
     EXPECT_LE(record->elapsed, budget * 1.1);
     EXPECT_GE(record->elapsed, budget * 0.8);

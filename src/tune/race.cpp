@@ -24,6 +24,15 @@ double deviation(const std::vector<double>& values) {
 
 }  // namespace
 
+Race Race::of(double noise, const std::vector<double>& candidate,
+              const std::vector<double>& incumbent) {
+  Race race(noise);
+  for (std::size_t i = 0; i < std::min(candidate.size(), incumbent.size()); ++i) {
+    race.add(candidate[i], incumbent[i]);
+  }
+  return race;
+}
+
 void Race::add(double candidate, double incumbent) {
   logs_.push_back(std::log(std::max(candidate, 1e-12) / std::max(incumbent, 1e-12)));
 }

@@ -23,6 +23,10 @@ class Race {
   // `noise`: standard deviation of the log ratio of one pair.
   explicit Race(double noise) : noise_(noise) {}
 
+  // Of timings in turns.
+  static Race of(double noise, const std::vector<double>& candidate,
+                 const std::vector<double>& incumbent);
+
   void add(double candidate, double incumbent);
   i64 pairs() const { return static_cast<i64>(logs_.size()); }
   // Pairs at which the next look is due.

@@ -4,12 +4,18 @@
 
 #include <unistd.h>
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
 #include <deque>
+#include <mutex>
+#include <set>
+#include <thread>
 #include <utility>
 
 #include "space/config.h"
+#include "tune/final_round.h"
 #include "tune/race.h"
 
 namespace peri::tune {
@@ -23,9 +29,6 @@ constexpr double kControlSeconds = 0.25;
 constexpr i64 kControlPairs = 8;
 constexpr double kFinalShare = 0.1;  // of the budget, for the final round
 constexpr double kFinalSeconds = 2;  // at most
-constexpr i64 kFinalRounds = 400;
-constexpr i64 kFinalTurns = 4;    // at once; as many there as back, so that a drift cancels
-constexpr i64 kPruneRounds = 12;  // between looks for finalists that are slower
 // A group of pairs is repeated when most of a quarter of the incumbent's timings are this much
 // slower than its fastest: single outliers do not move medians.
 constexpr double kUnsteady = 1.3;
@@ -40,15 +43,15 @@ constexpr std::size_t kBacklog = 4;  // configs to be measured beyond which no m
 
 class Session {
  public:
-  Session(Strategy& strategy, Bench& bench, Builder& builder, const SessionOptions& options,
-          Record record)
+  Session(Strategy& strategy, std::span<Bench* const> benches, Builder& builder,
+          const SessionOptions& options, Record record)
       : strategy_(strategy),
-        bench_(bench),
         builder_(builder),
         options_(options),
         record_(std::move(record)),
         start_(options.clock()) {
     record_.confidence = Race::kConfidence;
+    for (Bench* bench : benches) lanes_.emplace_back(*bench, mutex_);
   }
 
   Expected<Record> run(const Config& first) {
@@ -60,16 +63,11 @@ class Session {
       if (!is_interrupted()) return std::unexpected(begun.error());
       return interrupted_early();
     }
-    while (!is_over()) {
-      if (!refill()) record_.stopped = "nothing left to try";
-      collect();
-      if (!arrived_.empty() && !is_over()) measure_next();
-    }
+    search_in_all_lanes();
     for (const auto& [generation, left] : left_) log_generation(generation);
     builder_.abandon();
-    for (const auto& failure : {bench_.failure(), builder_.failure()}) {
-      if (failure) return std::unexpected(*failure);
-    }
+    if (builder_.failure()) return std::unexpected(*builder_.failure());
+    if (is_lost()) return std::unexpected(*lanes_[0].bench.failure());
     finish();
     return std::move(record_);
   }
@@ -83,6 +81,98 @@ class Session {
     return std::move(record_);
   }
 
+  // --- lanes ---
+
+  // A bench, and the thread that uses it: the caller's for the first. Whoever looks at the session
+  // has the lock; the bench is used without, so that others go on.
+  struct Lane {
+    Lane(Bench& b, std::mutex& mutex) : bench(b), lock(mutex, std::defer_lock) {}
+    Bench& bench;
+    std::unique_lock<std::mutex> lock;
+    std::set<i64> loaded = {0};  // trials, for a builder beside timing
+    std::vector<i64> dropped;    // ids that the bench need not keep
+    bool is_lost = false;
+  };
+
+  template <class Call>
+  static auto unlocked(Lane& lane, Call call) {
+    lane.lock.unlock();
+    auto result = call();
+    lane.lock.lock();
+    return result;
+  }
+
+  bool is_lost() const { return std::ranges::all_of(lanes_, &Lane::is_lost); }
+
+  void search_in_all_lanes() {
+    std::vector<std::thread> threads;
+    for (std::size_t i = 1; i < lanes_.size(); ++i) {
+      threads.emplace_back([this, i] {
+        lanes_[i].lock.lock();
+        join(static_cast<i64>(i));
+        search(lanes_[i]);
+        lanes_[i].lock.unlock();
+      });
+    }
+    lanes_[0].lock.lock();
+    search(lanes_[0]);
+    lanes_[0].lock.unlock();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  // Of a lane but the first.
+  void join(i64 index) {
+    Lane& lane = lanes_[static_cast<std::size_t>(index)];
+    const Build build{0, trials()[0].config, *default_code_};
+    auto accuracy = unlocked(lane, [&] { return lane.bench.trust(build, false); });
+    if (accuracy) return;
+    lane.is_lost = true;
+    log(fmt::format("device {} of {} is left out: {}", index + 1, lanes_.size(),
+                    accuracy.error().message));
+  }
+
+  void search(Lane& lane) {
+    while (!lane.is_lost && !is_over()) {
+      if (!is_collecting_ && !refill()) record_.stopped = "nothing left to try";
+      collect(lane);
+      if (!arrived_.empty() && !is_over()) measure_next(lane);
+      lane.is_lost = lane.bench.failure().has_value();
+      if (lane.is_lost && lanes_.size() > 1) {
+        log(fmt::format("a device is lost: {}", lane.bench.failure()->message));
+      }
+    }
+    came_.notify_all();
+  }
+
+  // What the lane's bench lacks of trials.
+  Verdict load(Lane& lane, const std::vector<i64>& numbers) {
+    if (!builder_.is_beside_timing()) return {};
+    std::vector<Build> missing;
+    for (i64 number : numbers) {
+      if (!lane.loaded.insert(number).second) continue;
+      missing.push_back({ids_[number], trials()[number].config, codes_.at(number)});
+    }
+    if (missing.empty()) return {};
+    for (Verdict& verdict : unlocked(lane, [&] { return lane.bench.compile(missing); })) {
+      if (!verdict.ok()) return std::move(verdict);
+    }
+    return {};
+  }
+
+  // Lanes that may be using it drop it later.
+  void drop(i64 number) {
+    codes_.erase(number);
+    for (Lane& lane : lanes_) {
+      if (lane.loaded.erase(number) > 0 || !builder_.is_beside_timing()) {
+        lane.dropped.push_back(ids_[number]);
+      }
+    }
+  }
+
+  static void drop_in(Lane& lane) {
+    if (!lane.dropped.empty()) lane.bench.drop(std::exchange(lane.dropped, {}));
+  }
+
   // --- time ---
 
   double now() const { return options_.clock() - start_; }
@@ -92,7 +182,7 @@ class Session {
 
   bool is_over() {
     if (!record_.stopped.empty()) return true;
-    if (bench_.failure() || builder_.failure()) {
+    if (is_lost() || builder_.failure()) {
       record_.stopped = "no worker";
     } else if (is_interrupted()) {
       record_.stopped = "interrupted";
@@ -136,7 +226,8 @@ class Session {
       if (!code) return std::unexpected(code.error());
       build.code = *std::move(code);
     }
-    auto accuracy = bench_.trust(build, false);
+    Bench& bench = lanes_[0].bench;
+    auto accuracy = bench.trust(build, false);
     if (!accuracy) return std::unexpected(accuracy.error());
     record_.accuracy = *accuracy;
     Trial& standard = trials()[0];
@@ -144,7 +235,7 @@ class Session {
     record_.compile_time += standard.compile_seconds;
     TimeRequest probe{.ids = {0}, .rounds = 3, .cold = options_.cold, .limit = 600};
     started = now();
-    TimeResult probed = bench_.time(probe);
+    TimeResult probed = bench.time(probe);
     record_.timing_time += now() - started;
     if (!probed.verdict.ok()) return failed_default(probed.verdict);
     standard.seconds = median_of(probed.samples[0]);
@@ -181,7 +272,10 @@ class Session {
     double one = standard.seconds * static_cast<double>(batch_of(standard.seconds));
     double seconds = std::min(kControlSeconds, 0.03 * budget());
     i64 rounds = std::clamp(static_cast<i64>(seconds / (2 * one)), i64{3}, kControlPairs);
-    TimeResult control = time({0, 0}, rounds);
+    Lane& lane = lanes_[0];
+    lane.lock.lock();
+    TimeResult control = time(lane, {0, 0}, rounds);
+    lane.lock.unlock();
     if (!control.verdict.ok()) return failed_default(control.verdict);
     record_.noise = Race::noise_of(control.samples[0], control.samples[1]);
     standard.samples = control.samples[0];
@@ -205,8 +299,13 @@ class Session {
     return static_cast<i64>(std::ceil(kShortestSample / std::max(seconds, 1e-9)));
   }
 
+  // Of several lanes the mean.
+  void add_timing(double begin) {
+    record_.timing_time += (now() - begin) / static_cast<double>(lanes_.size());
+  }
+
   // `numbers`: of trials.
-  TimeResult time(const std::vector<i64>& numbers, i64 rounds) {
+  TimeResult time(Lane& lane, const std::vector<i64>& numbers, i64 rounds) {
     double begin = now();
     i64 batch = options_.cold ? 1 : batch_of(trials()[best_].seconds);
     double calls = static_cast<double>(rounds * batch * static_cast<i64>(numbers.size()));
@@ -218,18 +317,19 @@ class Session {
                         .cold = options_.cold,
                         .limit = limit_of(calls * trials()[best_].seconds)};
     if (options_.cold) request.limit += 0.1 * calls;
-    TimeResult result = bench_.time(request);
+    TimeResult result = unlocked(lane, [&] { return lane.bench.time(request); });
     result.verdict =
         judge(std::move(result.verdict), request.limit / (calls * trials()[0].seconds));
-    record_.timing_time += now() - begin;
+    add_timing(begin);
     return result;
   }
 
-  // Pairs of the best and `number`, added to `race`; again where the machine was unsteady, until
+  // Pairs of `rival` and `number`, added to `race`; again where the machine was unsteady, until
   // `end`.
-  Verdict add_pairs(Race& race, i64 number, i64 rounds, double end) {
+  Verdict add_pairs(Lane& lane, Race& race, std::pair<i64, i64> pair, i64 rounds, double end) {
+    const auto [rival, number] = pair;
     for (i64 repeat = 0;; ++repeat) {
-      TimeResult result = time({best_, number}, rounds);
+      TimeResult result = time(lane, {rival, number}, rounds);
       if (!result.verdict.ok()) return result.verdict;
       const std::vector<double>&its = result.samples[0], &mine = result.samples[1];
       double low = std::ranges::min(its), high = summarise(its).high;
@@ -243,45 +343,68 @@ class Session {
     }
   }
 
-  // Times trial `number` against the best for as long as it takes.
-  void race_against_best(i64 number) {
+  // Times trial `number` against the best until it is clear that it is not faster, or it has become
+  // the best: another lane may find a better one meanwhile.
+  void race_against_best(Lane& lane, i64 number) {
+    bool is_settled = false;
+    while (!is_settled) {
+      const i64 rival = best_;
+      is_settled = !beats(lane, number, rival) || crown(lane, number, rival);
+    }
+    if (trials()[number].status == Status::Ok) keep(number);
+  }
+
+  // For as long as it takes.
+  bool beats(Lane& lane, i64 number, i64 rival) {
+    const double rival_error = scale_error_;
     Race race(record_.noise);
     double end = now() + options_.race_seconds;
-    Verdict verdict = add_pairs(race, number, 1, end);
+    Verdict verdict = load(lane, {rival});
+    if (verdict.ok()) verdict = add_pairs(lane, race, {rival, number}, 1, end);
     bool hopeless = verdict.ok() && race.ratio() > kHopeless;
     for (i64 look = 0; verdict.ok() && !hopeless && look < Race::kLooks; ++look) {
       if (look > 0 && (now() > end || is_interrupted())) break;
-      verdict = add_pairs(race, number, race.next_look() - race.pairs(), end);
+      verdict = add_pairs(lane, race, {rival, number}, race.next_look() - race.pairs(), end);
       if (race.result() != Race::Result::Open) break;
       if (!race.may_gain(kLeastWin) || race.is_futile()) break;
     }
     Trial& trial = trials()[number];
-    if (!verdict.ok()) return mark_failed(trial, verdict);
-    trial.seconds = race.ratio() * trials()[best_].seconds;
-    double error = std::hypot(scale_error_, std::log(race.high() / race.ratio()));
-    trial.low = trial.seconds * std::exp(-error);
-    trial.high = trial.seconds * std::exp(error);
-    if (race.result() == Race::Result::Faster) crown(number);
-    if (trial.status == Status::Ok) keep(number);
+    if (!verdict.ok()) {
+      mark_failed(trial, verdict);
+      return false;
+    }
+    set_seconds(trial, race, rival, rival_error);
+    return race.result() == Race::Result::Faster;
   }
 
   // A candidate that won becomes the best if it wins again. Both are timed with the default, which
   // gives the scale: chance that helped in the race does not add up from one best to the next.
-  void crown(i64 number) {
-    std::vector<i64> ids{0, best_, number};
-    if (best_ == 0) ids.erase(ids.begin());
-    TimeResult again = time(ids, kConfirmRounds);
+  // False if the best is no longer the rival that it won against.
+  bool crown(Lane& lane, i64 number, i64 rival) {
+    std::vector<i64> numbers{0, rival, number};
+    if (rival == 0) numbers.erase(numbers.begin());
+    TimeResult again = time(lane, numbers, kConfirmRounds);
     Trial& trial = trials()[number];
-    if (!again.verdict.ok()) return mark_failed(trial, again.verdict);
+    if (!again.verdict.ok()) {
+      mark_failed(trial, again.verdict);
+      return true;
+    }
     const std::vector<double>&standard = again.samples.front(), &mine = again.samples.back();
-    Race to_default = race_of(mine, standard);
-    trial.seconds = to_default.ratio() * trials()[0].seconds;
-    double error = std::log(to_default.high() / to_default.ratio());
-    trial.low = trial.seconds * std::exp(-error);
-    trial.high = trial.seconds * std::exp(error);
-    if (race_of(mine, again.samples[ids.size() - 2]).ratio() >= 1) return;
+    const double error = set_seconds(trial, race_of(mine, standard), 0, 0);
+    if (race_of(mine, again.samples[numbers.size() - 2]).ratio() >= 1) return true;
+    if (best_ != rival) return false;
     best_ = number;
     scale_error_ = error;
+    return true;
+  }
+
+  // By its race against a trial, whose own seconds have an error. Gives that of these, in logs.
+  double set_seconds(Trial& trial, const Race& race, i64 rival, double rival_error) {
+    trial.seconds = race.ratio() * trials()[rival].seconds;
+    const double error = std::hypot(rival_error, std::log(race.high() / race.ratio()));
+    trial.low = trial.seconds * std::exp(-error);
+    trial.high = trial.seconds * std::exp(error);
+    return error;
   }
 
   // --- trials ---
@@ -305,13 +428,14 @@ class Session {
     std::string code;
   };
 
-  std::size_t under_way() const { return started_.size() + arrived_.size(); }
+  std::size_t under_way() const { return started_.size() + arrived_.size() + measuring_; }
 
   // In turns with timing, a batch is compiled when all of the one before is measured. Beside it, as
   // many are compiled as can be, unless timing does not keep up.
   bool has_room() const {
     if (!builder_.is_beside_timing()) return under_way() == 0;
-    return static_cast<i64>(started_.size()) < options_.batch && arrived_.size() < kBacklog;
+    return static_cast<i64>(started_.size()) < options_.batch &&
+           arrived_.size() < kBacklog * lanes_.size();
   }
 
   // Starts what is to be compiled next. False when nothing is left to try.
@@ -382,13 +506,22 @@ class Session {
     }
   }
 
-  // Takes what the builder has, and waits for it when nothing can be measured.
-  void collect() {
+  // Takes what the builder has, and waits for it when nothing can be measured. One lane does so
+  // for all.
+  void collect(Lane& lane) {
     if (!builder_.is_beside_timing() && !arrived_.empty()) return;
     const double begin = now();
     const bool waits = arrived_.empty();
-    for (Built& built : builder_.ready(waits ? kPatience : 0)) arrive(std::move(built));
-    if (waits) record_.compile_time += now() - begin;
+    if (is_collecting_) {
+      if (waits) came_.wait_for(lane.lock, std::chrono::duration<double>(kPatience));
+    } else {
+      is_collecting_ = true;
+      auto ready = unlocked(lane, [&] { return builder_.ready(waits ? kPatience : 0); });
+      is_collecting_ = false;
+      for (Built& built : ready) arrive(std::move(built));
+      came_.notify_all();
+    }
+    if (waits) record_.compile_time += (now() - begin) / static_cast<double>(lanes_.size());
   }
 
   void arrive(Built built) {
@@ -402,34 +535,39 @@ class Session {
     arrived_.push_back(std::move(candidate));
   }
 
-  void measure_next() {
+  void measure_next(Lane& lane) {
     Candidate candidate = std::move(arrived_.front());
     arrived_.pop_front();
     const i64 number = static_cast<i64>(trials().size());
     trials().push_back(std::move(candidate.trial));
     ids_.push_back(candidate.id);
-    if (trials()[number].status == Status::Ok) measure(number, std::move(candidate.code));
+    ++measuring_;
+    if (trials()[number].status == Status::Ok) {
+      codes_[number] = std::move(candidate.code);
+      measure(lane, number);
+    }
+    --measuring_;
     finish_trial(number);
   }
 
-  void measure(i64 number, std::string code) {
+  void measure(Lane& lane, i64 number) {
+    drop_in(lane);
     const double begin = now();
-    Verdict verdict;
-    if (builder_.is_beside_timing()) {
-      const Build build{ids_[number], trials()[number].config, std::move(code)};
-      verdict = bench_.compile({&build, 1})[0];
-    }
     const double limit = limit_of(0);
+    const i64 id = ids_[number];
+    Verdict verdict = load(lane, {number});
     if (verdict.ok()) {
-      verdict = judge(bench_.check(ids_[number], limit), limit / trials()[0].seconds);
+      verdict = unlocked(lane, [&] { return lane.bench.check(id, limit); });
+      verdict = judge(std::move(verdict), limit / trials()[0].seconds);
     }
-    record_.timing_time += now() - begin;
+    add_timing(begin);
     if (verdict.ok()) {
-      race_against_best(number);
+      race_against_best(lane, number);
     } else {
       mark_failed(trials()[number], verdict);
     }
-    if (trials()[number].status != Status::Ok) bench_.drop({&ids_[number], 1});
+    if (trials()[number].status != Status::Ok) drop(number);
+    drop_in(lane);
     ++progress_.timed;
   }
 
@@ -456,14 +594,12 @@ class Session {
     std::stable_sort(finalists_.begin() + 1, finalists_.end(),
                      [this](i64 a, i64 b) { return trials()[a].seconds < trials()[b].seconds; });
     auto most = static_cast<std::size_t>(options_.finalists) + 1;
-    std::vector<i64> dropped;
     while (finalists_.size() > most) {
       auto last = finalists_.end() - 1;
       if (*last == best_) --last;  // its interval may lie above a tie's
-      dropped.push_back(ids_[*last]);
+      drop(*last);
       finalists_.erase(last);
     }
-    if (!dropped.empty()) bench_.drop(dropped);
   }
 
   // --- what is said ---
@@ -505,14 +641,15 @@ class Session {
   void finish() {
     record_.interrupted = is_interrupted();
     record_.winner = best_;
-    if (!record_.interrupted) run_final_round();
-    if (bench_.failure()) record_.winner = best_;
+    Lane& lane = *std::ranges::find(lanes_, false, &Lane::is_lost);
+    lane.lock.lock();
+    if (!record_.interrupted) run_final_round(lane);
+    lane.lock.unlock();
+    if (lane.bench.failure()) record_.winner = best_;
     record_.elapsed = now();
   }
 
-  // The finalists in turns, without those that turn out to be slower; the default, and then the
-  // earlier found, wins ties.
-  void run_final_round() {
+  void run_final_round(Lane& lane) {
     double all = 0;
     for (i64 finalist : finalists_) all += trials()[finalist].seconds;
     while (finalists_.size() > 2 && all * kFinalTurns > final_seconds()) {
@@ -523,73 +660,33 @@ class Session {
     log(fmt::format("Final selection: {} finalists", finalists_.size()));
     double end =
         std::min(options_.budget > 0 ? options_.budget : HUGE_VAL, now() + final_seconds());
-    std::vector<std::vector<double>> samples(finalists_.size());
-    std::vector<std::size_t> racing;
-    for (std::size_t i = 0; i < samples.size(); ++i) racing.push_back(i);
-    i64 rounds = 0;
-    while (rounds < kFinalRounds && !is_interrupted()) {
-      if (rounds > 0 && now() > end) break;
-      std::vector<i64> ids;
-      for (std::size_t i : racing) ids.push_back(finalists_[i]);
-      TimeResult result = time(ids, kFinalTurns);
-      if (!result.verdict.ok()) break;
-      for (std::size_t i = 0; i < racing.size(); ++i) {
-        std::vector<double>& to = samples[racing[i]];
-        to.insert(to.end(), result.samples[i].begin(), result.samples[i].end());
-      }
-      rounds += kFinalTurns;
-      if (rounds % kPruneRounds == 0) drop_slower(samples, racing);
-    }
-    if (!samples[0].empty()) choose(samples, racing);
-  }
-
-  // Of those still racing; the default stays, for the gain to be told.
-  void drop_slower(const std::vector<std::vector<double>>& samples,
-                   std::vector<std::size_t>& racing) const {
-    std::size_t leader =
-        *std::ranges::min_element(racing, {}, [&](std::size_t i) { return median_of(samples[i]); });
-    std::erase_if(racing, [&](std::size_t i) {
-      return i != 0 && race_of(samples[i], samples[leader]).result() == Race::Result::Slower;
-    });
+    if (is_interrupted() || !load(lane, finalists_).ok()) return;
+    tune::run_final_round({.finalists = finalists_,
+                           .noise = record_.noise,
+                           .time = [&](const std::vector<i64>& numbers,
+                                       i64 rounds) { return time(lane, numbers, rounds); },
+                           .has_time = [&] { return now() <= end && !is_interrupted(); }},
+                          record_);
   }
 
   Race race_of(const std::vector<double>& mine, const std::vector<double>& its) const {
-    Race race(record_.noise);
-    for (std::size_t i = 0; i < std::min(mine.size(), its.size()); ++i) race.add(mine[i], its[i]);
-    return race;
-  }
-
-  void choose(const std::vector<std::vector<double>>& samples,
-              const std::vector<std::size_t>& racing) {
-    std::size_t winner = 0;
-    for (std::size_t i : racing) {
-      if (race_of(samples[i], samples[winner]).result() == Race::Result::Faster) winner = i;
-    }
-    i64 second = -1;
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      double middle = median_of(samples[i]);
-      Race race = race_of(samples[i], samples[winner]);
-      double error = race.high() / race.ratio();
-      record_.finalists.push_back(
-          {finalists_[i], middle, middle / error, middle * error, samples[i]});
-      if (i == winner) continue;
-      if (second < 0 || middle < record_.finalists[second].seconds) second = static_cast<i64>(i);
-    }
-    record_.winner = finalists_[winner];
-    if (second < 0) return;
-    record_.runner_up = finalists_[second];
-    record_.tie = race_of(samples[second], samples[winner]).result() == Race::Result::Open;
+    return Race::of(record_.noise, mine, its);
   }
 
   Strategy& strategy_;
-  Bench& bench_;
   Builder& builder_;
   const SessionOptions& options_;
   Record record_;
   double start_;
+  std::mutex mutex_;  // of all below, while several lanes search
+  std::deque<Lane> lanes_;
+  std::condition_variable came_;      // something may be there to be measured
+  bool is_collecting_ = false;        // a lane is using the builder
   std::deque<Candidate> pending_;     // proposed, and not started
   std::map<i64, Candidate> started_;  // by id: are being compiled
   std::deque<Candidate> arrived_;     // compiled, or known not to work
+  std::size_t measuring_ = 0;
+  std::map<i64, std::string> codes_;  // of trials that are measured, or finalists
   std::vector<i64> ids_{0};           // by trial
   i64 next_id_ = 1;
   std::optional<std::string> default_code_;
@@ -607,15 +704,16 @@ class Session {
 
 }  // namespace
 
-Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench, Builder& builder,
-                      const SessionOptions& options, Record record) {
-  return Session(strategy, bench, builder, options, std::move(record)).run(first);
+Expected<Record> tune(Strategy& strategy, const Config& first, std::span<Bench* const> benches,
+                      Builder& builder, const SessionOptions& options, Record record) {
+  return Session(strategy, benches, builder, options, std::move(record)).run(first);
 }
 
 Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
                       const SessionOptions& options, Record record) {
   auto builder = bench_builder(bench);
-  return tune(strategy, first, bench, *builder, options, std::move(record));
+  Bench* const benches[] = {&bench};
+  return tune(strategy, first, benches, *builder, options, std::move(record));
 }
 
 double seconds_of(const Record& record, i64 trial) {

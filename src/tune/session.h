@@ -6,6 +6,11 @@
 // is proposed then depends on which compile ends first. What is still being compiled at the end is
 // abandoned, and stands in no record.
 //
+// Several benches, one a device, take candidates from the same queue, each of them in a thread. All
+// race against the same best, each on its own device: ratios can be compared, and give seconds of
+// the first device, which the default and the final round are timed on. A bench that fails costs
+// the candidate that it had; the others go on.
+//
 // A candidate is timed in turns with the best config so far, so that changes of the machine's speed
 // hit both, and only for as long as it takes to tell them apart. A win inside the noise is a tie,
 // and a tie keeps the earlier config.
@@ -48,9 +53,11 @@ struct SessionOptions {
 
 // Searches with `strategy`, starting from `first`, which must work: an error of it is the result.
 // `record` comes with what the caller knows of kernel and machine, and is completed.
-Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench, Builder& builder,
-                      const SessionOptions& options, Record record);
-// With a bench that compiles.
+// Several benches need a builder beside timing. Functions of the options are called by one thread
+// at a time, but for is_interrupted.
+Expected<Record> tune(Strategy& strategy, const Config& first, std::span<Bench* const> benches,
+                      Builder& builder, const SessionOptions& options, Record record);
+// With one bench, that compiles.
 Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
                       const SessionOptions& options, Record record);
 

@@ -161,6 +161,7 @@ Expected<std::vector<tune::Record>> tune_all(Session& session, const driver::Tun
 
 int tune(Session& session) {
   std::signal(SIGINT, on_interrupt);
+  session.compilation().request.takes_several_devices = true;
   if (auto prepared = session.prepare(); !prepared) return session.finish(prepared);
   if (session.options().settings.effort == "none") return use_default(session);
   driver::TuneOptions tuning = tune_options();

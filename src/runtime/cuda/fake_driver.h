@@ -32,6 +32,7 @@ struct FakeDriver {
   };
   using Kernel = std::function<void(const LaunchConfig&, void** params)>;
 
+  std::map<int, std::string> names;  // by device; others: "NVIDIA Fake"
   int devices = 1, version = 13000, capability = 90, multiprocessors = 132;
   std::size_t memory = std::size_t{1} << 30;
   double set_seconds = 5e-6;                     // of a memset
@@ -140,8 +141,10 @@ inline void fill_queries(Driver& d) {
     *device = index;
     return it().count("cuDeviceGet");
   };
-  d.device_name = [](char* name, int size, DeviceNumber) {
-    std::strncpy(name, "NVIDIA Fake", static_cast<std::size_t>(size));
+  d.device_name = [](char* name, int size, DeviceNumber device) {
+    const auto found = it().names.find(device);
+    const char* text = found == it().names.end() ? "NVIDIA Fake" : found->second.c_str();
+    std::strncpy(name, text, static_cast<std::size_t>(size));
     return it().count("cuDeviceGetName");
   };
   d.device_memory = [](std::size_t* bytes, DeviceNumber) {
