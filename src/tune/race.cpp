@@ -13,7 +13,6 @@ constexpr double kPocock = 2.413;        // two-sided 5 %, five looks
 constexpr double kMedianError = 1.2533;  // standard error of a median over that of a mean
 constexpr double kDeviation = 1.4826;    // of a normal, over its median absolute deviation
 constexpr double kLeastNoise = 1e-3;     // of a pair: clocks and code placement
-constexpr i64 kOwnSpread = 6;            // pairs from which their own spread says something
 
 double deviation(const std::vector<double>& values) {
   const double middle = median_of(values);
@@ -67,6 +66,8 @@ Race::Result Race::result() const {
 double Race::ratio() const { return logs_.empty() ? 1 : std::exp(median_of(logs_)); }
 double Race::low() const { return logs_.empty() ? 0 : std::exp(median_of(logs_) - error()); }
 double Race::high() const { return std::exp(logs_.empty() ? 0 : median_of(logs_) + error()); }
+
+double Race::spread() const { return std::max(kLeastNoise, deviation(logs_)); }
 
 double Race::noise_of(const std::vector<double>& a, const std::vector<double>& b) {
   std::vector<double> logs;

@@ -19,6 +19,7 @@ class Race {
   static constexpr i64 kFirstLook = 3, kLooks = 5;
   static constexpr i64 kMostPairs = kFirstLook << (kLooks - 1);
   static constexpr double kConfidence = 0.95;
+  static constexpr i64 kOwnSpread = 6;  // pairs from which their own spread says something
 
   // `noise`: standard deviation of the log ratio of one pair.
   explicit Race(double noise) : noise_(noise) {}
@@ -42,6 +43,8 @@ class Race {
   double low() const;
   double high() const;
 
+  // Standard deviation of the log ratio of one pair, as these pairs have it.
+  double spread() const;
   // Of control pairs: robust (median absolute deviation), and at least 0.1 %.
   static double noise_of(const std::vector<double>& a, const std::vector<double>& b);
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr i64 kMinRows = 6;  // for a model
 constexpr std::size_t kFastest = 16;
-constexpr i64 kRefitShare = 8;  // a model learns anew when its rows have grown by one in so many
+constexpr i64 kRefitShare = 4;  // a model learns anew when its rows have grown by one in so many
 constexpr double kWorst = 1.5;  // log ratio to the best beyond which differences do not matter
 
 // Share of the features that agree.

@@ -35,6 +35,7 @@ constexpr double kUnsteady = 1.3;
 constexpr i64 kRepeats = 2;
 constexpr double kLeastWin = 0.005;  // a race that can bring no more than this ends
 constexpr double kHangFactor = 30;   // of the default's time
+constexpr std::size_t kLeastSpreads = 5, kMostSpreads = 25;  // of races, that tell the noise
 constexpr double kHungTimes = 1000;  // the default's time: what takes longer is taken to hang
 constexpr i64 kLeastHistory = 40;    // trials before a search may end for want of gain
 constexpr double kPatience =
@@ -374,7 +375,18 @@ class Session {
       return false;
     }
     set_seconds(trial, race, rival, rival_error);
+    note_spread(race);
     return race.result() == Race::Result::Faster;
+  }
+
+  // What disturbed the control pairs may be over, or have only begun: the noise is that of the
+  // latest races.
+  void note_spread(const Race& race) {
+    if (race.pairs() < Race::kOwnSpread) return;
+    spreads_.push_back(race.spread());
+    if (spreads_.size() < kLeastSpreads) return;
+    if (spreads_.size() > kMostSpreads) spreads_.pop_front();
+    record_.noise = median_of({spreads_.begin(), spreads_.end()});
   }
 
   // A candidate that won becomes the best if it wins again. Both are timed with the default, which
@@ -696,6 +708,7 @@ class Session {
   bool default_is_asked_for_ = false;  // is yet to be reported
   bool is_dry_ = false;                // the strategy had no proposal
   i64 best_ = 0;
+  std::deque<double> spreads_;  // of the latest races
   double scale_error_ = 0;      // of the best's seconds, in logs: others are measured by it
   std::vector<i64> finalists_;  // the default first, then the fastest
   std::vector<Measurement> history_;

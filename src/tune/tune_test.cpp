@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
 #include <set>
 
 #include "tune/fake_machine_test.h"
@@ -111,6 +112,18 @@ TEST_F(TuneTest, ADefaultThatFailsIsAnError) {
   auto record = try_tune(random_search(problem(), search_));
   ASSERT_FALSE(record);
   EXPECT_EQ(record.error().code, "wrong-result");
+}
+
+TEST_F(TuneTest, ADisturbedStartDoesNotSetTheNoise) {
+  std::mt19937_64 rng(3);
+  std::normal_distribution<double> normal(0, 0.3);
+  const double end = machine_.clock()() + 0.3;
+  machine_.cost = [&](const Config& config) {
+    return bowl(config) * (machine_.clock()() < end ? std::exp(normal(rng)) : 1);
+  };
+  auto record = try_tune(random_search(problem(), search_));
+  ASSERT_TRUE(record);
+  EXPECT_LT(record->noise, 0.02);
 }
 
 TEST_F(TuneTest, InterruptKeepsTheBest) {
@@ -323,7 +336,7 @@ TEST_F(TuneTest, AModelLearnsAnewAsItsRowsGrow) {
     std::vector<Proposal> candidates, chosen;
     for (i64 i = 0; i < 4; ++i) candidates.push_back({space_.sample(proposer.rng()), "random"});
     ranker.pick(candidates, 1, 1, chosen);
-    EXPECT_GE(fits.back(), ranker.measured() * 7 / 8) << generation;
+    EXPECT_GE(fits.back(), ranker.measured() * 3 / 4) << generation;
   }
   EXPECT_LT(fits.size(), 30);
 }

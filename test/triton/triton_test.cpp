@@ -198,28 +198,14 @@ TEST(Cases, NameEveryKernel) {
 
 // --- compiled ---
 
-TEST(Compile, EveryKernelAtSampledConfigs) {
-  if (python().empty()) GTEST_SKIP() << kNoTriton;
-  i64 count = number_from("PERI_TRITON_CONFIGS", 10);
-  std::vector<std::unique_ptr<Prepared>> prepared;
-  struct Work {
-    const Prepared* kernel;
-    std::string name;
-    space::Config config;
-  };
-  std::vector<Work> work;
-  auto add = [&](const Case& test, bool with_tensors) {
-    prepared.push_back(std::make_unique<Prepared>(test, with_tensors));
-    if (!prepared.back()->ready) return;
-    for (space::Config& config : prepared.back()->configs((count + 1) / 2, 1e9)) {
-      work.push_back({prepared.back().get(), test.kernel, std::move(config)});
-    }
-  };
-  std::set<std::string> seen;
-  for (const Case& test : cases()) {
-    if (seen.insert(test.kernel).second) add(test, true);
-  }
-  for (const Case& test : aligned_cases()) add(test, false);
+struct Work {
+  const Prepared* kernel;
+  std::string name;
+  space::Config config;
+};
+
+// Each of them for sm_90, on two threads.
+void compile_all(const std::vector<Work>& work) {
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   auto run = [&] {
@@ -236,6 +222,47 @@ TEST(Compile, EveryKernelAtSampledConfigs) {
   auto other = std::async(std::launch::async, run);
   run();
   other.get();
+}
+
+TEST(Compile, EveryKernelAtSampledConfigs) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  i64 count = number_from("PERI_TRITON_CONFIGS", 10);
+  std::vector<std::unique_ptr<Prepared>> prepared;
+  std::vector<Work> work;
+  auto add = [&](const Case& test, bool with_tensors) {
+    prepared.push_back(std::make_unique<Prepared>(test, with_tensors));
+    if (!prepared.back()->ready) return;
+    for (space::Config& config : prepared.back()->configs((count + 1) / 2, 1e9)) {
+      work.push_back({prepared.back().get(), test.kernel, std::move(config)});
+    }
+  };
+  std::set<std::string> seen;
+  for (const Case& test : cases()) {
+    if (seen.insert(test.kernel).second) add(test, true);
+  }
+  for (const Case& test : aligned_cases()) add(test, false);
+  compile_all(work);
+}
+
+// What bench/gpu/run found on a machine with a GPU.
+TEST(Compile, RecordedWinners) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  std::ifstream in(std::string(PERI_SOURCE_DIR) + "/bench/results/h100-configs.json");
+  const auto recorded = space::Config::parse(in);
+  EXPECT_GE(recorded.size(), 18u);
+  std::vector<std::unique_ptr<Prepared>> prepared;
+  std::vector<Work> work;
+  for (const auto& [name, winner] : recorded.items()) {
+    Case test{.kernel = winner["kernel"], .args = {}};
+    for (const auto& [argument, spec] : winner["args"].items())
+      test.args.emplace_back(argument, spec);
+    prepared.push_back(std::make_unique<Prepared>(test, false));
+    if (!prepared.back()->ready) continue;
+    if (auto config = prepared.back()->config(winner["config"].dump())) {
+      work.push_back({prepared.back().get(), name, *config});
+    }
+  }
+  compile_all(work);
 }
 
 std::string text_of(Prepared& kernel, const std::string& config) {
