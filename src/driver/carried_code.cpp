@@ -23,6 +23,12 @@ std::string CodeCollector::text() const {
   return text;
 }
 
+std::vector<std::string> CodeCollector::keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, payload] : code_) keys.push_back(key);
+  return keys;
+}
+
 CarriedCode::CarriedCode(const std::string& text) {
   for (const auto& [key, payload] : json::from_cbor(text).items()) code_[key] = payload;
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backends/code_store.h"
 
@@ -19,6 +20,7 @@ class CodeCollector final : public backends::CodeStore {
   std::optional<std::string> get(std::string_view key) const override;
   void put(std::string_view key, std::string_view payload) override;
   std::string text() const;  // of everything
+  std::vector<std::string> keys() const;
 
  private:
   backends::CodeStore* store_;

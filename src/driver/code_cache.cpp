@@ -6,6 +6,7 @@
 #include <shared_mutex>
 
 #include "base/fork_lock.h"
+#include "driver/carried_code.h"
 #include "driver/tuned_store.h"
 
 namespace peri::driver {
@@ -36,28 +37,6 @@ class DiskCodeStore final : public backends::CodeStore {
   runtime::Cache cache_;
 };
 
-// Passes everything on, and notes the keys.
-class NotingStore final : public backends::CodeStore {
- public:
-  explicit NotingStore(backends::CodeStore& store) : store_(store) {}
-
-  std::optional<std::string> get(std::string_view key) const override {
-    auto found = store_.get(key);
-    if (found) keys_.emplace_back(key);
-    return found;
-  }
-  void put(std::string_view key, std::string_view payload) override {
-    store_.put(key, payload);
-    keys_.emplace_back(key);
-  }
-
-  const std::vector<std::string>& keys() const { return keys_; }
-
- private:
-  backends::CodeStore& store_;
-  mutable std::vector<std::string> keys_;
-};
-
 std::string uses_key(const std::string& record) { return std::string(kUsesKey) + record; }
 
 std::string print_keys(std::span<const std::string> keys) {
@@ -70,7 +49,7 @@ std::string print_keys(std::span<const std::string> keys) {
 
 Expected<KeptCode> kept_code(const Compilation& c, const space::Config& config) {
   if (!c.device || !c.code_store) return KeptCode{};
-  NotingStore store(*c.code_store);
+  CodeCollector store(c.code_store.get());
   backends::CompileOptions options;
   options.store = &store;
   std::shared_lock lock(fork_lock());

@@ -16,10 +16,7 @@ namespace {
 
 // Whether `rival` beats `winner` beyond the noise in the timings of a final round.
 bool is_faster(const tune::Finalist& rival, const tune::Finalist& winner, double noise) {
-  tune::Race race(noise);
-  for (std::size_t i = 0; i < std::min(rival.samples.size(), winner.samples.size()); ++i) {
-    race.add(rival.samples[i], winner.samples[i]);
-  }
+  const auto race = tune::Race::of(noise, rival.samples, winner.samples);
   return race.result() == tune::Race::Result::Faster;
 }
 

@@ -103,10 +103,7 @@ Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config&
 
 Expected<std::string> KernelWorkload::make(const space::Config& config) {
   CodeCollector store(c_.code_store.get());
-  backends::CompileOptions options;
-  options.impatient = true;
-  options.store = &store;
-  auto code = generate(c_, config, options);
+  auto code = generate_from(config, &store);
   if (!code) return std::unexpected(code.error());
   return store.text();
 }
@@ -117,12 +114,17 @@ Expected<tune::Workload::Candidate> KernelWorkload::load(const space::Config& co
   return compile(config, &store);
 }
 
-Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config& config,
-                                                            backends::CodeStore* store) {
+Expected<backends::Compiled> KernelWorkload::generate_from(const space::Config& config,
+                                                           backends::CodeStore* store) const {
   backends::CompileOptions options;
   options.impatient = true;
   options.store = store;
-  auto code = generate(c_, config, options);
+  return generate(c_, config, options);
+}
+
+Expected<tune::Workload::Candidate> KernelWorkload::compile(const space::Config& config,
+                                                            backends::CodeStore* store) {
+  auto code = generate_from(config, store);
   if (!code) return std::unexpected(code.error());
   return driver::load(c_, config, std::move(code->artifact));
 }

@@ -36,6 +36,9 @@ class KernelWorkload : public tune::Workload {
   double time(const Candidate& candidate, i64 batch, bool cold, const tune::Clock& clock) override;
 
  private:
+  // By `store`, or else the compilation's.
+  Expected<backends::Compiled> generate_from(const space::Config& config,
+                                             backends::CodeStore* store) const;
   Expected<Candidate> compile(const space::Config& config, backends::CodeStore* store);
   Expected<void> make_leaves(const std::shared_ptr<runtime::Device>& device);
   void make_guarded_copies();

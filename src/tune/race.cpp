@@ -44,7 +44,7 @@ i64 Race::next_look() const {
 
 double Race::standard_error(i64 pairs) const {
   double noise = std::max(noise_, kLeastNoise);
-  if (this->pairs() >= kOwnSpread) noise = std::max(noise, deviation(logs_));
+  if (this->pairs() >= kOwnSpread) noise = std::max(noise, spread());
   return kMedianError * noise / std::sqrt(static_cast<double>(pairs));
 }
 
@@ -67,14 +67,12 @@ double Race::ratio() const { return logs_.empty() ? 1 : std::exp(median_of(logs_
 double Race::low() const { return logs_.empty() ? 0 : std::exp(median_of(logs_) - error()); }
 double Race::high() const { return std::exp(logs_.empty() ? 0 : median_of(logs_) + error()); }
 
-double Race::spread() const { return std::max(kLeastNoise, deviation(logs_)); }
+double Race::spread() const {
+  return logs_.empty() ? kLeastNoise : std::max(kLeastNoise, deviation(logs_));
+}
 
 double Race::noise_of(const std::vector<double>& a, const std::vector<double>& b) {
-  std::vector<double> logs;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    logs.push_back(std::log(std::max(a[i], 1e-12) / std::max(b[i], 1e-12)));
-  }
-  return logs.empty() ? kLeastNoise : std::max(kLeastNoise, deviation(logs));
+  return of(0, a, b).spread();
 }
 
 }  // namespace peri::tune

@@ -79,6 +79,9 @@ void Emitter::lay_out_buffers() {
   buffer_strides_.assign(plan_.buffers.size(), {});
   written_.assign(plan_.buffers.size(), {});
   SymTable& syms = *kernel_.syms;
+  auto round_up = [&](Sym bytes, i64 to) {
+    return syms.mul(syms.ceil_div(bytes, syms.integer(to)), syms.integer(to));
+  };
   Sym offset = syms.integer(kFaultBytes + kDummyBytes);
   i64 large = 0;
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
@@ -90,16 +93,13 @@ void Emitter::lay_out_buffers() {
       count = syms.mul(count, buffer.extents[d]);
     }
     buffer_strides_[i] = strides;
-    const std::optional<i64> known = syms.mul(count, syms.integer(size_of(buffer.dtype))).as_int();
+    const Sym bytes = syms.mul(count, syms.integer(size_of(buffer.dtype)));
+    const std::optional<i64> known = bytes.as_int();
     if (known && *known >= kPage) {
-      offset = syms.mul(syms.ceil_div(offset, syms.integer(kPage)), syms.integer(kPage));
-      offset = syms.add(offset, syms.integer(page_phase(large++)));
+      offset = syms.add(round_up(offset, kPage), syms.integer(page_phase(large++)));
     }
     at_depth(0, [&] { return buffers_[i] = b_.CreateGEP(b_.getInt8Ty(), scratch_, sym(offset)); });
-    Sym bytes =
-        syms.add(syms.mul(count, syms.integer(size_of(buffer.dtype))), syms.integer(kSlack));
-    Sym lines = syms.ceil_div(bytes, syms.integer(kAlign));
-    offset = syms.add(offset, syms.mul(lines, syms.integer(kAlign)));
+    offset = syms.add(offset, round_up(syms.add(bytes, syms.integer(kSlack)), kAlign));
   }
   scratch_bytes_ = offset;
   at_depth(0, [&] { return dot_scratch_ = b_.CreateGEP(b_.getInt8Ty(), scratch_, sym(offset)); });

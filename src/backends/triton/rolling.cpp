@@ -15,6 +15,22 @@ using ir::OpCode;
 using ir::OpId;
 using ir::ValueId;
 
+namespace {
+
+bool has_axis(const Kernel& kernel, const analysis::Axes& axes, ValueId value, AxisId axis) {
+  for (i64 d = 0; d < kernel[value].type.rank(); ++d) {
+    if (axes.of(value, d) == axis) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool is_along(const Kernel& kernel, const analysis::Axes& axes, const Op& op, AxisId axis) {
+  auto has = [&](ValueId value) { return has_axis(kernel, axes, value, axis); };
+  return std::ranges::any_of(op.operands, has) || std::ranges::any_of(op.results, has);
+}
+
 // --- which axes ---
 
 namespace {
@@ -35,22 +51,7 @@ class RollCheck {
   }
 
  private:
-  bool has_axis(ir::ValueId value) const {
-    for (i64 d = 0; d < kernel_[value].type.rank(); ++d) {
-      if (axes_.of(value, d) == axis_) return true;
-    }
-    return false;
-  }
-
-  bool touches(const Op& op) const {
-    for (ir::ValueId value : op.operands) {
-      if (has_axis(value)) return true;
-    }
-    for (ir::ValueId value : op.results) {
-      if (has_axis(value)) return true;
-    }
-    return false;
-  }
+  bool has_axis(ValueId value) const { return triton::has_axis(kernel_, axes_, value, axis_); }
 
   std::string check(ir::GraphId id) {
     const ir::Graph& graph = kernel_[id];
@@ -63,7 +64,7 @@ class RollCheck {
       for (ir::GraphId region : op.regions) {
         if (std::string why = check(region); !why.empty()) return why;
       }
-      if (!touches(op)) continue;
+      if (!is_along(kernel_, axes_, op, axis_)) continue;
       here = true;
       if (std::string why = check_op(op, id); !why.empty()) return why;
     }
@@ -133,16 +134,6 @@ std::vector<ReducedAxis> reduced_axes(const Kernel& kernel, const analysis::Axes
 }
 
 // --- passes ---
-
-bool is_along(const Kernel& kernel, const analysis::Axes& axes, const Op& op, AxisId axis) {
-  auto has_axis = [&](ValueId value) {
-    for (i64 d = 0; d < kernel[value].type.rank(); ++d) {
-      if (axes.of(value, d) == axis) return true;
-    }
-    return false;
-  };
-  return std::ranges::any_of(op.operands, has_axis) || std::ranges::any_of(op.results, has_axis);
-}
 
 namespace {
 
