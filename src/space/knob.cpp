@@ -132,6 +132,7 @@ i64 pick(Rng& rng, i64 count) { return static_cast<i64>(rng() % static_cast<u64>
 std::string Knob::name() const { return index < 0 ? key : fmt::format("{}[{}]", key, index); }
 
 std::vector<Json> Knob::candidates() const {
+  if (!listed.empty()) return listed;
   std::vector<i64> numbers;
   switch (kind) {
     case KnobKind::Choice:

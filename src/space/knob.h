@@ -30,6 +30,7 @@ struct Knob {
   i64 divides = 0;  // Extent, PowerOfTwo: a value must divide this; 0: no such rule
   Json default_value;
   std::vector<Excluded> excluded;
+  std::vector<Json> listed;  // its candidates, once it belongs to a space
 
   std::string name() const;  // "block_sizes[0]"
   // What a search considers, in order; permutations of more than three items are not listed.

@@ -95,7 +95,9 @@ ConfigSpace::ConfigSpace(const ir::Kernel& kernel, std::vector<Knob> knobs,
       knobs_(std::move(knobs)),
       volumes_(std::move(volumes)),
       target_(std::move(target)),
-      rules_(std::move(rules)) {}
+      rules_(std::move(rules)) {
+  for (Knob& knob : knobs_) knob.listed = knob.candidates();
+}
 
 double ConfigSpace::size() const {
   double points = 1;
@@ -103,7 +105,7 @@ double ConfigSpace::size() const {
   return points;
 }
 
-Json ConfigSpace::get(const Config& config, i64 knob) const {
+const Json& ConfigSpace::get(const Config& config, i64 knob) const {
   const Knob& k = knobs_[knob];
   return k.index < 0 ? config.at(k.key) : config.at(k.key).at(k.index);
 }

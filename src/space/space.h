@@ -85,7 +85,7 @@ class ConfigSpace {
   // Numbers for a model, as many for every config.
   std::vector<double> encode(const Config& config) const;
 
-  Json get(const Config& config, i64 knob) const;
+  const Json& get(const Config& config, i64 knob) const;
   void set(Config& config, i64 knob, Json value) const;
   // Why a combination of legal values is not legal, or nothing.
   std::optional<std::string> why_not(const Config& config) const;
