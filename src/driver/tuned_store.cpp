@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <set>
 #include <tuple>
 
@@ -26,6 +27,12 @@ std::atomic<i64> hits = 0, misses = 0;
 
 bool is_clearly_faster(const TunedRow& a, const TunedRow& b) {
   return a.high < b.low && a.seconds < b.seconds * (1 - kLeastNoise);
+}
+
+// What is written as null could not be read again, and would take the other rows along.
+bool is_timed(const TunedRow& row) {
+  return std::isfinite(row.seconds) && std::isfinite(row.low) && std::isfinite(row.high) &&
+         std::isfinite(row.best_seconds) && std::isfinite(row.default_seconds);
 }
 
 bool has_tried(const Record& record, const space::Config& config) {
@@ -242,6 +249,10 @@ Expected<std::optional<TunedRow>> TunedStore::write(const TunedEntry& entry, con
 Expected<std::optional<TunedRow>> TunedStore::put(const Record& record) {
   if (off_ && !memory_) return std::nullopt;
   const TunedEntry entry = entry_of(record);
+  if (!is_timed(entry)) {
+    return fail("not-timed", fmt::format("the config of `{}` was not timed", record.kernel),
+                "the cache stays as it was; tune again");
+  }
   if (!off_) {
     auto kept = write(entry, record);
     if (kept || !memory_) return kept;

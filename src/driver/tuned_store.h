@@ -81,7 +81,7 @@ class TunedStore {
 
   // Writes the record, then the entry, unless replaces() says that what is there for its sizes is
   // better: then gives that. Rows of other sizes stay. The memory takes the entry where the disk
-  // does not.
+  // does not. Fails with `not-timed`, and writes nothing, if its times are not finite.
   Expected<std::optional<TunedRow>> put(const tune::Record& record);
 
   // The record of a row; none if there is none (any more), or it is damaged.

@@ -86,6 +86,20 @@ TEST_F(TunedStoreTest, ABetterResultIsNotLostToALaterOne) {
   EXPECT_EQ(make().find(good.key)->config, fast.trials[0].config);
 }
 
+TEST_F(TunedStoreTest, WhatWasNotTimedChangesNothing) {
+  Record timed = record_with(1e-3, 10, 8);
+  timed.sizes = {{"n", "x", 0, 4}};
+  ASSERT_TRUE(make().put(timed));
+  const std::string before = *make().cache().get(timed.key);
+  Record untimed = record_with(tune::kFailed, 20, 16);
+  untimed.sizes = {{"n", "x", 0, 8}};
+  auto put = make().put(untimed);
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, "not-timed");
+  EXPECT_EQ(*make().cache().get(timed.key), before);
+  EXPECT_THAT(codes_, IsEmpty());
+}
+
 TEST_F(TunedStoreTest, WithinTheNoiseTheLongerSearchCounts) {
   ASSERT_TRUE(make().put(record_with(1e-3, 10, 8)));
   EXPECT_TRUE(make().put(record_with(0.99e-3, 5, 16))->has_value());

@@ -61,8 +61,8 @@ class Session {
     standard.origin = "default";
     predict(standard);
     if (auto begun = begin(); !begun) {
-      if (!is_interrupted()) return std::unexpected(begun.error());
-      return interrupted_early();
+      if (is_interrupted()) return fail("interrupted", "interrupted before anything was timed");
+      return std::unexpected(begun.error());
     }
     search_in_all_lanes();
     for (const auto& [generation, left] : left_) log_generation(generation);
@@ -74,14 +74,6 @@ class Session {
   }
 
  private:
-  // Before anything was timed: all there is is the default.
-  Record interrupted_early() {
-    record_.stopped = "interrupted";
-    record_.interrupted = true;
-    record_.elapsed = now();
-    return std::move(record_);
-  }
-
   // --- lanes ---
 
   // A bench, and the thread that uses it: the caller's for the first. Whoever looks at the session

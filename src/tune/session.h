@@ -52,6 +52,7 @@ struct SessionOptions {
 };
 
 // Searches with `strategy`, starting from `first`, which must work: an error of it is the result.
+// Fails with `interrupted` if it is ended before anything was timed.
 // `record` comes with what the caller knows of kernel and machine, and is completed.
 // Several benches need a builder beside timing. Functions of the options are called by one thread
 // at a time, but for is_interrupted.

@@ -135,6 +135,7 @@ Status Session::status_of(const Error& error) const {
     }
     return kKernelErrors;
   }
+  if (error.code == "interrupted") return kInterrupted;
   if (std::ranges::count(kUsageCodes, error.code) > 0) return kUsage;
   if (std::ranges::count(kKernelCodes, error.code) > 0) return kKernelErrors;
   return kEnvironment;
