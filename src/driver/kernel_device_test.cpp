@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "driver/fake_device_test.h"
 #include "driver/record_files.h"
 #include "peri/kernel.h"
+#include "runtime/cache.h"
 
 namespace peri {
 namespace {
@@ -202,21 +205,32 @@ TEST_F(KernelOnDevice, CodeInAFileIsLookedAt) {
   }
 }
 
+i64 count_entries(const std::string& cache, const std::string& prefix) {
+  const auto listing = runtime::Cache({cache, "", ""}).list();
+  return std::ranges::count_if(listing.entries,
+                               [&](const auto& item) { return item.key.starts_with(prefix); });
+}
+
+// What was found before that is kept, and so is the culprit's name.
 TEST_F(KernelOnDevice, ACandidateThatBreaksTheDeviceIsAnError) {
   auto there = to_device(arange(Dtype::F32, kSize), "cuda");
   ASSERT_TRUE(there);
   Kernel kernel = load();
   ASSERT_TRUE(kernel(*there));
-  i64 calls = 0;
-  fake().kernels["twice"] = [&](const cuda::LaunchConfig& config, void** params) {
-    driver::run_twice(config, params);
-    if (++calls == 40) fake().sticky = cuda::kIllegalAddress;
-  };
-  auto tuned = kernel.tune(std::vector<Arg>{*there}, 0.5);
-  fake().sticky = cuda::kSuccess;
-  fake().kernels["twice"] = driver::run_twice;
-  ASSERT_FALSE(tuned);
-  EXPECT_EQ(tuned.error().code, "device-fault");
+  for (i64 last : {40, 20000}) {  // while the default is timed, and later
+    i64 calls = 0;
+    fake().kernels["twice"] = [&](const cuda::LaunchConfig& config, void** params) {
+      driver::run_twice(config, params);
+      if (++calls == last) fake().sticky = cuda::kIllegalAddress;
+    };
+    auto tuned = kernel.tune(std::vector<Arg>{*there}, 0.5);
+    fake().sticky = cuda::kSuccess;
+    fake().kernels["twice"] = driver::run_twice;
+    ASSERT_FALSE(tuned);
+    EXPECT_EQ(tuned.error().code, "device-fault");
+    EXPECT_EQ(count_entries(machine_.cache(), "tuned-"), last == 40 ? 0 : 1);
+    EXPECT_EQ(count_entries(machine_.cache(), "quarantine-"), last == 40 ? 0 : 1);
+  }
 }
 
 }  // namespace

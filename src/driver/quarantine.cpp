@@ -58,6 +58,11 @@ std::string config_text(const space::Config& config) {
   return config.dump(-1, ' ', false, space::Config::error_handler_t::replace);
 }
 
+bool is_harmful(tune::Status status) {
+  return status == tune::Status::Crashed || status == tune::Status::Hung ||
+         status == tune::Status::WrongResult;
+}
+
 std::map<std::string, std::string> Quarantine::load() const {
   std::map<std::string, std::string> banned;
   for (Layer layer : {Layer::User, Layer::Site, Layer::Image}) {

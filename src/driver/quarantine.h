@@ -1,4 +1,5 @@
-// Configs that crashed or hung while tuning, kept so that no later run tries them again.
+// Configs that crashed, hung or gave wrong results while tuning, kept so that no later run tries
+// them again.
 //
 // They belong to a tuned key, which holds kernel text, arguments, machine and compiler version:
 // with a new version of the compiler they are tried again.
@@ -13,6 +14,8 @@ namespace peri::driver {
 
 // How a config is named here: complete configs of one space that are equal have the same text.
 std::string config_text(const space::Config& config);
+
+bool is_harmful(tune::Status status);
 
 class Quarantine {
  public:

@@ -99,6 +99,18 @@ i64 worker_bytes(const Compilation& c, const Arguments& arguments) {
   return bytes;
 }
 
+// Tells of a trial. What must not be tried again is kept at once, however the run will end.
+std::function<void(const tune::Trial&, i64)> observer(const Compilation& c,
+                                                      const TuneOptions& options) {
+  auto store = std::make_shared<TunedStore>(c.request);
+  return [store, key = c.tuned_key, told = options.on_trial](const tune::Trial& trial, i64 number) {
+    if (is_harmful(trial.status)) {
+      (void)Quarantine(*store, key).add(trial.config, trial.status, trial.reason);
+    }
+    if (told) told(trial, number);
+  };
+}
+
 tune::SessionOptions session_options(const Compilation& c, const TuneOptions& options,
                                      double budget) {
   tune::SessionOptions session;
@@ -113,7 +125,7 @@ tune::SessionOptions session_options(const Compilation& c, const TuneOptions& op
   session.is_interrupted = options.is_interrupted;
   session.log = options.log;
   session.progress = options.progress;
-  session.on_trial = options.on_trial;
+  session.on_trial = observer(c, options);
   session.predict = predictor(c);
   session.expected_gain = tune::expected_gain;
   TunedStore store(c.request);
@@ -149,11 +161,6 @@ void keep_result(const Compilation& c, tune::Record& record) {
   auto code = kept_code(c, winner);
   if (code) record.toolchain = code->toolchain;
   auto kept = store.put(record);  // troubles with the disk are warnings
-  Quarantine quarantine(store, record.key);
-  for (const tune::Trial& trial : record.trials) {
-    bool is_harmful = trial.status == tune::Status::Crashed || trial.status == tune::Status::Hung;
-    if (is_harmful) (void)quarantine.add(trial.config, trial.status, trial.reason);
-  }
   auto noted = code ? note_code(store.cache(), *code, entry_of(record).record)
                     : Expected<void>(std::unexpected(code.error()));
   if (!noted && c.request.warn) c.request.warn(noted.error());
@@ -175,6 +182,8 @@ Expected<void> prepare(Compilation& c) {
               fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
 }
 
+bool is_in_process(const Compilation& c) { return c.device && c.request.opens_device; }
+
 // What a session measures with.
 class Measuring {
  public:
@@ -183,7 +192,7 @@ class Measuring {
   Measuring(const Compilation& c, KernelWorkload& workload, const tune::SessionOptions& session,
             i64 memory_bytes) {
     const i64 threads = ThreadPool::available_cpus();
-    if (c.device && c.request.opens_device) {
+    if (is_in_process(c)) {
       benches_.push_back(tune::local_bench(workload, threads, session.clock));
       builder_ = tune::threaded_builder(workload, session.batch, session.clock);
       return;
@@ -237,15 +246,10 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
   Measuring with(c, workload, session, worker_bytes(c, arguments));
-  try {
-    auto record = tune::tune(strategy, c.default_config, with.benches(), with.builder(), session,
-                             std::move(described));
-    if (record) record->elapsed = session.clock() - started;
-    return record;
-  } catch (const tune::WorkloadLost& lost) {  // in this process
-    return fail("device-fault", fmt::format("a candidate broke the device: {}", lost.what()),
-                "`peri tune` tries candidates in processes of their own");
-  }
+  auto record = tune::tune(strategy, c.default_config, with.benches(), with.builder(), session,
+                           std::move(described));
+  if (record) record->elapsed = session.clock() - started;
+  return record;
 }
 
 }  // namespace
@@ -287,6 +291,12 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
   c.config = record->trials[record->winner].config;
   c.config_origin = "tuned";
   keep_result(c, *record);
+  if (is_in_process(c) && record->stopped == tune::kNoWorker) {
+    return fail("device-fault",
+                fmt::format("a candidate broke the device: {}", record->trials.back().reason),
+                "the best config before it is kept; `peri tune` tries candidates in processes of "
+                "their own");
+  }
   return record;
 }
 

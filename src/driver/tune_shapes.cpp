@@ -35,29 +35,38 @@ i64 trial_of(Record& record, const tune::Trial& measured, const std::string& ori
   return static_cast<i64>(record.trials.size()) - 1;
 }
 
+bool is_interrupted(const TuneOptions& options) {
+  return options.is_interrupted && options.is_interrupted();
+}
+
+Error interrupted_before(std::size_t job, std::size_t jobs) {
+  return {"interrupted",
+          fmt::format("interrupted before {} of {} shapes were tuned", jobs - job, jobs), ""};
+}
+
 class ShapeTuner {
  public:
   ShapeTuner(std::span<const ShapeJob> jobs, const TuneOptions& options)
       : jobs_(jobs), options_(options) {}
 
-  Expected<std::vector<Record>> run() {
-    for (std::size_t i = 0; i < jobs_.size() && !is_interrupted(); ++i) {
-      if (auto done = search(i); !done) return std::unexpected(done.error());
+  ShapeResults run() {
+    for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      if (auto done = search(i); !done) return {std::move(records_), done.error()};
+      keep(i);
     }
-    if (records_.size() > 1 && !is_interrupted()) {
-      if (auto done = compare(); !done) return std::unexpected(done.error());
-    }
-    for (std::size_t i = 0; i < records_.size(); ++i) {
-      Compilation& c = *jobs_[i].compilation;
-      c.config = records_[i].trials[records_[i].winner].config;
-      c.config_origin = "tuned";
-      keep_result(c, records_[i]);
-    }
-    return std::move(records_);
+    std::vector<Record> searched = records_;
+    if (auto done = compare(); !done) return {std::move(searched), done.error()};
+    for (std::size_t i = 0; i < records_.size(); ++i) keep(i);
+    return {std::move(records_), {}};
   }
 
  private:
-  bool is_interrupted() const { return options_.is_interrupted && options_.is_interrupted(); }
+  void keep(std::size_t i) {
+    Compilation& c = *jobs_[i].compilation;
+    c.config = records_[i].trials[records_[i].winner].config;
+    c.config_origin = "tuned";
+    keep_result(c, records_[i]);
+  }
 
   double share(double part) const {
     return part * jobs_[0].compilation->request.settings.budget / static_cast<double>(jobs_.size());
@@ -65,6 +74,7 @@ class ShapeTuner {
 
   // Later shapes start from what won at earlier ones.
   Expected<void> search(std::size_t i) {
+    if (is_interrupted(options_)) return std::unexpected(interrupted_before(i, jobs_.size()));
     if (options_.on_shape) options_.on_shape(i);
     Compilation& c = *jobs_[i].compilation;
     if (auto done = compile(c, "space"); !done) return done;
@@ -99,8 +109,11 @@ class ShapeTuner {
     std::vector<tune::ShapeTimes> times;
     for (std::size_t i = 0; i < records_.size(); ++i) {
       auto measured = measure(i);
+      if (is_interrupted(options_)) {
+        return fail("interrupted", "interrupted before the winners were compared at all shapes",
+                    "each shape keeps the config that its own search found");
+      }
       if (!measured) return std::unexpected(measured.error());
-      if (is_interrupted()) return {};
       times.push_back(*std::move(measured));
     }
     const std::vector<i64> chosen = tune::choose_configs(times);
@@ -211,27 +224,31 @@ class ShapeTuner {
   std::vector<std::vector<i64>> trials_;
 };
 
-Expected<std::vector<Record>> tune_each(std::span<const ShapeJob> jobs,
-                                        const TuneOptions& options) {
-  std::vector<Record> records;
+ShapeResults tune_each(std::span<const ShapeJob> jobs, const TuneOptions& options) {
+  ShapeResults results;
   for (const ShapeJob& job : jobs) {
-    if (!records.empty() && options.is_interrupted && options.is_interrupted()) break;
-    if (options.on_shape) options.on_shape(records.size());
+    const std::size_t number = results.records.size();
+    if (number > 0 && is_interrupted(options)) {
+      results.failure = interrupted_before(number, jobs.size());
+      break;
+    }
+    if (options.on_shape) options.on_shape(number);
     job.compilation->request.settings.budget /= static_cast<double>(jobs.size());
     auto record = tune_kernel(*job.compilation, *job.arguments, options);
-    if (!record) return std::unexpected(record.error());
-    records.push_back(*std::move(record));
+    if (!record) {
+      results.failure = record.error();
+      break;
+    }
+    results.records.push_back(*std::move(record));
   }
-  return records;
+  return results;
 }
 
 }  // namespace
 
-Expected<std::vector<Record>> tune_shapes(std::span<const ShapeJob> jobs,
-                                          const TuneOptions& options) {
+ShapeResults tune_shapes(std::span<const ShapeJob> jobs, const TuneOptions& options) {
   for (const ShapeJob& job : jobs) {
-    if (auto done = compile(*job.compilation, "select"); !done)
-      return std::unexpected(done.error());
+    if (auto done = compile(*job.compilation, "select"); !done) return {{}, done.error()};
   }
   const bool is_static = jobs[0].compilation->decl->static_shapes;
   if (jobs.size() == 1 || is_static) return tune_each(jobs, options);

@@ -60,18 +60,18 @@ class TuneShapesTest : public testing::Test {
 TEST_F(TuneShapesTest, MakesOneTableThatSaysWhatItIsWorth) {
   add(false, 4, 64);
   add(false, 2000, 300);
-  auto records = tune_shapes(jobs_, {});
-  ASSERT_TRUE(records) << records.error().message;
-  ASSERT_EQ(records->size(), 2U);
-  EXPECT_EQ(tune::print_sizes((*records)[0].sizes), "m=4,n=64");
-  EXPECT_THAT((*records)[0].neighbour, ElementsAre(2000, 300));
-  EXPECT_THAT((*records)[1].neighbour, ElementsAre(4, 64));
+  const auto [records, failure] = tune_shapes(jobs_, {});
+  ASSERT_FALSE(failure) << failure->message;
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(tune::print_sizes(records[0].sizes), "m=4,n=64");
+  EXPECT_THAT(records[0].neighbour, ElementsAre(2000, 300));
+  EXPECT_THAT(records[1].neighbour, ElementsAre(4, 64));
 
   TunedStore store(compilations_[0].request);
-  auto entry = store.find((*records)[0].key);
+  auto entry = store.find(records[0].key);
   ASSERT_TRUE(entry);
   ASSERT_EQ(entry->rows().size(), 2U);
-  for (const tune::Record& record : *records) {
+  for (const tune::Record& record : records) {
     const TunedRow* row = entry->find(tune::values_of(record.sizes));
     ASSERT_NE(row, nullptr);
     EXPECT_EQ(row->config, record.trials[record.winner].config);
@@ -100,11 +100,11 @@ TEST_F(TuneShapesTest, MakesOneTableThatSaysWhatItIsWorth) {
 TEST_F(TuneShapesTest, StaticShapesGetAnEntryEach) {
   add(true, 4, 64);
   add(true, 16, 64);
-  auto records = tune_shapes(jobs_, {});
-  ASSERT_TRUE(records) << records.error().message;
+  const auto [records, failure] = tune_shapes(jobs_, {});
+  ASSERT_FALSE(failure) << failure->message;
   TunedStore store(compilations_[0].request);
   EXPECT_EQ(store.entries().size(), 2U);
-  for (const tune::Record& record : *records) {
+  for (const tune::Record& record : records) {
     EXPECT_TRUE(record.sizes.empty());
     EXPECT_DOUBLE_EQ(record.budget, 0.75);
     EXPECT_TRUE(store.find(record.key)->others.empty());
@@ -120,13 +120,62 @@ TEST_F(TuneShapesTest, AnInterruptKeepsTheShapesSoFar) {
   TuneOptions options;
   options.is_interrupted = [&] { return is_interrupted; };
   options.on_trial = [&](const tune::Trial&, i64 number) { is_interrupted = number >= 2; };
-  auto records = tune_shapes(jobs_, options);
-  ASSERT_TRUE(records) << records.error().message;
-  ASSERT_EQ(records->size(), 1U);
-  auto entry = TunedStore(compilations_[0].request).find((*records)[0].key);
+  const auto [records, failure] = tune_shapes(jobs_, options);
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code, "interrupted");
+  EXPECT_EQ(failure->message, "interrupted before 1 of 2 shapes were tuned");
+  ASSERT_EQ(records.size(), 1U);
+  auto entry = TunedStore(compilations_[0].request).find(records[0].key);
   ASSERT_TRUE(entry);
   EXPECT_EQ(entry->rows().size(), 1U);
   EXPECT_TRUE(entry->neighbour.empty());
+}
+
+// A round that the user ended says nothing.
+TEST_F(TuneShapesTest, AnInterruptedComparisonIsDropped) {
+  add(false, 4, 64);
+  add(false, 2000, 300);
+  TunedStore store(compilations_[0].request);
+  i64 calls_in_round = 0;
+  TuneOptions options;
+  options.is_interrupted = [&] {
+    const std::string key = compilations_[0].tuned_key;
+    auto entry = key.empty() ? std::nullopt : store.find(key);
+    if (entry && entry->rows().size() == 2) ++calls_in_round;
+    return calls_in_round > 5;
+  };
+  const auto [records, failure] = tune_shapes(jobs_, options);
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code, "interrupted");
+  EXPECT_THAT(failure->message, HasSubstr("before the winners were compared"));
+  ASSERT_EQ(records.size(), 2U);
+  auto entry = store.find(records[0].key);
+  ASSERT_TRUE(entry);
+  for (const tune::Record& record : records) {
+    EXPECT_FALSE(record.interrupted);
+    EXPECT_TRUE(record.neighbour.empty());
+    for (const tune::Trial& trial : record.trials) {
+      EXPECT_NE(trial.origin, "winner at another shape");
+    }
+    const TunedRow* row = entry->find(tune::values_of(record.sizes));
+    ASSERT_NE(row, nullptr);
+    EXPECT_EQ(print_record(*store.record_of(*row)), print_record(record));
+  }
+}
+
+TEST_F(TuneShapesTest, AnErrorLeavesTheShapesBefore) {
+  for (bool is_static : {false, true}) {
+    jobs_.clear();
+    compilations_.clear();
+    add(is_static, 4, 64);
+    add(is_static, 2000, 300).request.settings.strategy = "magic";
+    const auto [records, failure] = tune_shapes(jobs_, {});
+    ASSERT_TRUE(failure);
+    EXPECT_EQ(failure->code, "unknown-strategy");
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_TRUE(TunedStore(compilations_[0].request).find(records[0].key));
+    EXPECT_EQ(compilations_[0].config_origin, "tuned");
+  }
 }
 
 }  // namespace

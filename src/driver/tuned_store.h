@@ -3,7 +3,8 @@
 //
 // Cache keys: "tuned-HASH" of an entry (tune::key_of), "record-HASH" of a record (its text's hash,
 // so that an entry can never be paired with another's record), "quarantine-HASH" of the configs
-// that crashed or hung (driver/quarantine.h), "code-HASH" of machine code (driver/code_cache.h).
+// that must not be tried again (driver/quarantine.h), "code-HASH" of machine code
+// (driver/code_cache.h).
 #pragma once
 
 #include <map>

@@ -1,5 +1,7 @@
 #include "tune/bench.h"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <map>
 #include <thread>
@@ -22,7 +24,12 @@ class LocalBench : public Bench {
     auto candidate = candidate_of(build);
     if (!candidate) return std::unexpected(candidate.error());
     candidates_[0] = *candidate;
-    return workload_.trust(*candidate, is_known_good);
+    try {
+      return workload_.trust(*candidate, is_known_good);
+    } catch (const WorkloadLost& lost) {
+      lose(lost);
+      return std::unexpected(*failure_);
+    }
   }
 
   std::vector<Verdict> compile(std::span<const Build> builds) override {
@@ -53,11 +60,30 @@ class LocalBench : public Bench {
   }
 
   Verdict check(i64 id, double) override {
-    auto checked = workload_.check(candidates_.at(id));
-    return checked ? Verdict() : verdict_of_error(checked.error());
+    try {
+      auto checked = workload_.check(candidates_.at(id));
+      return checked ? Verdict() : verdict_of_error(checked.error());
+    } catch (const WorkloadLost& lost) {
+      return lose(lost);
+    }
   }
 
   TimeResult time(const TimeRequest& request) override {
+    try {
+      return samples_of(request);
+    } catch (const WorkloadLost& lost) {
+      return {lose(lost), {}};
+    }
+  }
+
+  void drop(std::span<const i64> ids) override {
+    for (i64 id : ids) candidates_.erase(id);
+  }
+
+  const std::optional<Error>& failure() const override { return failure_; }
+
+ private:
+  TimeResult samples_of(const TimeRequest& request) {
     TimeResult result;
     result.samples.resize(request.ids.size());
     auto count = static_cast<i64>(request.ids.size());
@@ -73,13 +99,12 @@ class LocalBench : public Bench {
     return result;
   }
 
-  void drop(std::span<const i64> ids) override {
-    for (i64 id : ids) candidates_.erase(id);
+  Verdict lose(const WorkloadLost& lost) {
+    failure_ = {"device-fault", fmt::format("a candidate broke the device: {}", lost.what()),
+                "`peri tune` tries candidates in processes of their own"};
+    return {Status::Crashed, lost.what()};
   }
 
-  const std::optional<Error>& failure() const override { return none_; }
-
- private:
   Expected<Workload::Candidate> candidate_of(const Build& build) {
     return build.code.empty() ? workload_.compile(build.config)
                               : workload_.load(build.config, build.code);
@@ -89,7 +114,7 @@ class LocalBench : public Bench {
   i64 compile_threads_;
   Clock clock_;
   std::map<i64, Workload::Candidate> candidates_;
-  std::optional<Error> none_;
+  std::optional<Error> failure_;
 };
 
 }  // namespace

@@ -53,7 +53,7 @@ class Workload {
 };
 
 // A workload throws this where it can go on no more, as when the device has stopped working: a
-// worker ends by it, and is replaced.
+// worker ends by it, and is replaced; a bench in this process fails with `device-fault`.
 class WorkloadLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -32,15 +32,25 @@ class Server {
         forks_(workload.survives_fork()) {}
 
   std::string answer(const std::string& text) {
-    Json request = unpack(text);
-    std::string verb = request["verb"];
-    if (verb == "trust") return pack(trust(request));
-    if (verb == "compile") return pack(compile(request));
-    if (verb == "check") return pack(message_of(check(request)));
-    return pack(time(request));
+    const Json answer = answer_to(unpack(text));
+    end_if_lost();
+    return pack(answer);
   }
 
  private:
+  Json answer_to(const Json& request) {
+    std::string verb = request["verb"];
+    if (verb == "trust") return trust(request);
+    if (verb == "compile") return compile(request);
+    if (verb == "check") return message_of(check(request));
+    return time(request);
+  }
+
+  // The next process may find the device at work again.
+  void end_if_lost() const {
+    if (bench_->failure()) throw WorkloadLost(bench_->failure()->message);
+  }
+
   Json trust(const Json& request) {
     auto accuracy = bench_->trust(build_of(request["build"]), request["is_known_good"]);
     if (!accuracy) {
@@ -69,7 +79,9 @@ class Server {
     if (request["afresh"]) checker_.reset();
     if (!checker_) {
       auto serve = [this](const std::string& text) {
-        return pack(message_of(bench_->check(unpack(text), 0)));
+        const Verdict verdict = bench_->check(unpack(text), 0);
+        end_if_lost();
+        return pack(message_of(verdict));
       };
       auto started = Worker::start(serve, memory_bytes_);
       if (!started) return {Status::Skipped, started.error().message};

@@ -30,13 +30,14 @@ class FakeDevice : public Workload {
   void run(const Candidate&) override {}
   void flush_caches() override {}
   double time(const Candidate& candidate, i64, bool, const Clock&) override {
-    ++timings;
+    if (++timings >= lost_at) throw WorkloadLost("it is gone");
     return slowness * cost(*static_cast<const Config*>(candidate.get()));
   }
 
   std::function<double(const Config&)> cost = bowl;
   double slowness = 1;
   bool is_broken = false;
+  i64 lost_at = INT64_MAX;        // timings
   std::latch* meeting = nullptr;  // of devices that each have a candidate
   std::atomic<i64> checks = 0, timings = 0;
 };
@@ -163,13 +164,33 @@ TEST_F(LanesTest, ADeviceThatDoesNotWorkIsLeftOut) {
   EXPECT_THAT(log_, HasSubstr("device 2 of 2 is left out: it does not work"));
 }
 
-TEST_F(LanesTest, WithoutAnyDeviceThereIsNoResult) {
+TEST_F(LanesTest, WithoutAnyDeviceTheBestSoFarStays) {
   meeting_.count_down();
-  lose(0, 1);
+  lose(0, 20);
   devices_[1].is_broken = true;
   auto record = run();
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->stopped, "no worker");
+  EXPECT_THAT(log_, HasSubstr("the search ends early: it fell off the bus"));
+  EXPECT_EQ(record->trials.size(), 21);
+  EXPECT_EQ(count_failures(*record), 1);
+  EXPECT_LT(record->trials[record->winner].seconds, record->trials[0].seconds);
+  EXPECT_TRUE(parse_record(print_record(*record)));
+}
+
+TEST_F(LanesTest, ADeviceLostInThisProcessEndsTheSearch) {
+  meeting_.count_down();
+  devices_[1].is_broken = true;
+  devices_[0].lost_at = 400;
+  auto record = run();
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->stopped, "no worker");
+  EXPECT_EQ(record->trials.back().status, Status::Crashed);
+  EXPECT_EQ(record->trials.back().reason, "it is gone");
+  devices_[0].lost_at = 1;
+  record = run();
   ASSERT_FALSE(record);
-  EXPECT_EQ(record.error().code, "no-device");
+  EXPECT_EQ(record.error().code, "device-fault");
 }
 
 }  // namespace

@@ -170,6 +170,17 @@ TEST_F(OverlapTest, ABuilderThatFailsIsAnError) {
   EXPECT_EQ(record.error().code, "worker-failed");
 }
 
+TEST_F(OverlapTest, ABuilderThatFailsLaterEndsTheSearch) {
+  options_.on_trial = [&](const Trial&, i64 number) {
+    if (number == 5) builder_.failure_ = Error{"worker-failed", "no processes left", ""};
+  };
+  Record record = overlapped(random_search(problem(), search_));
+  EXPECT_EQ(record.stopped, "no worker");
+  EXPECT_EQ(record.trials.size(), 6);
+  EXPECT_FALSE(record.finalists.empty());
+  EXPECT_THAT(log_, HasSubstr("the search ends early: no processes left"));
+}
+
 TEST_F(OverlapTest, InterruptsEndWaiting) {
   Clock clock = machine_.clock();
   const double start = clock();

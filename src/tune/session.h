@@ -20,6 +20,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/expected.h"
 #include "tune/bench.h"
@@ -51,8 +52,11 @@ struct SessionOptions {
   std::function<void(const Trial&, i64 number)> on_trial;
 };
 
+inline constexpr std::string_view kNoWorker = "no worker";
+
 // Searches with `strategy`, starting from `first`, which must work: an error of it is the result.
-// Fails with `interrupted` if it is ended before anything was timed.
+// Fails with `interrupted` if it is ended before anything was timed. If no bench or builder is left
+// later, the record has what was found so far, and was stopped by kNoWorker.
 // `record` comes with what the caller knows of kernel and machine, and is completed.
 // Several benches need a builder beside timing. Functions of the options are called by one thread
 // at a time, but for is_interrupted.

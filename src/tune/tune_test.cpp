@@ -205,7 +205,8 @@ TEST_F(TuneTest, QuarantinedConfigsAreNotRun) {
   EXPECT_EQ(machine_.compiled, 2);
 }
 
-// A bench in which checks of every candidate but the default are ended at their limit.
+// A bench in which checks of every candidate but the default are ended at their limit: all of
+// them, or so many.
 class EndingBench : public Bench {
  public:
   explicit EndingBench(std::unique_ptr<Bench> bench) : bench_(std::move(bench)) {}
@@ -215,14 +216,16 @@ class EndingBench : public Bench {
   std::vector<Verdict> compile(std::span<const Build> builds) override {
     return bench_->compile(builds);
   }
-  Verdict check(i64, double limit) override {
+  Verdict check(i64 id, double limit) override {
     limits.push_back(limit);
+    if (static_cast<i64>(limits.size()) > most) return bench_->check(id, limit);
     return {Status::Hung, "no answer"};
   }
   TimeResult time(const TimeRequest& request) override { return bench_->time(request); }
   void drop(std::span<const i64> ids) override { bench_->drop(ids); }
   const std::optional<Error>& failure() const override { return bench_->failure(); }
   std::vector<double> limits;
+  i64 most = INT64_MAX;
 
  private:
   std::unique_ptr<Bench> bench_;
@@ -245,8 +248,21 @@ TEST_F(TuneTest, CallsEndedAtTheirLimitAreSlowOrHang) {
     EXPECT_EQ(record->trials[1].status, row.status);
     EXPECT_THAT(record->trials[1].reason, testing::MatchesRegex(row.reason));
     EXPECT_LT(bench.limits.at(0), 0.1);
+    EXPECT_EQ(bench.limits.size(), row.status == Status::Hung ? 2 : 1);
   }
   EXPECT_THAT(log_, HasSubstr("skipped (too-slow: more than "));
+}
+
+TEST_F(TuneTest, WhatHungOnceWasDisturbed) {
+  Config other = space_.defaults();
+  other["unroll"] = 4;
+  machine_.cost = [&](const Config& config) { return config == other ? 0.5e-5 : 1e-5; };
+  EndingBench bench(local_bench(machine_, 2, machine_.clock()));
+  bench.most = 1;
+  auto record = tune::tune(*finite_search({other}), space_.defaults(), bench, options_, blank());
+  ASSERT_TRUE(record);
+  EXPECT_EQ(count_failures(*record), 0);
+  EXPECT_EQ(best(*record), other);
 }
 
 TEST_F(TuneTest, ClearLosersAreTimedOnce) {

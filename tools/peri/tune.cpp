@@ -69,6 +69,7 @@ nlohmann::ordered_json report(Session& session, const tune::Record& record) {
           {"searched", record.trials.size() - 1},
           {"failed", tune::count_failures(record)},
           {"elapsed", record.elapsed},
+          {"stopped", record.stopped},
           {"interrupted", record.interrupted}};
 }
 
@@ -82,6 +83,10 @@ void report_shapes(Session& session, const std::vector<tune::Record>& records) {
     json["shape"] = session.options().shapes[i];
     session.json()["results"].push_back(std::move(json));
     entries.push_back(driver::entry_of(records[i]));
+  }
+  for (std::size_t i = records.size(); i < session.options().shapes.size(); ++i) {
+    session.text(fmt::format("not tuned: shape {}", session.options().shapes[i]));
+    session.json()["not_tuned"].push_back(session.options().shapes[i]);
   }
   std::vector<const driver::TunedRow*> rows;
   for (const driver::TunedEntry& entry : entries) rows.push_back(&entry);
@@ -140,14 +145,14 @@ Expected<void> find_seeds(Session& session, driver::TuneOptions& options) {
   return {};
 }
 
-// A record for each --shape, or one.
-Expected<std::vector<tune::Record>> tune_all(Session& session, const driver::TuneOptions& tuning) {
+// Of each --shape, or of one call.
+driver::ShapeResults tune_all(Session& session, const driver::TuneOptions& tuning) {
   std::deque<driver::Compilation> further;
   std::deque<driver::Arguments> arguments;
   std::vector<driver::ShapeJob> jobs = {{&session.compilation(), &session.arguments()}};
   for (std::size_t shape = 1; shape < session.options().shapes.size(); ++shape) {
     auto read = session.arguments_for(static_cast<i64>(shape));
-    if (!read) return std::unexpected(read.error());
+    if (!read) return {{}, read.error()};
     arguments.push_back(*std::move(read));
     driver::Compilation& c = further.emplace_back(session.diags());
     c.request = session.compilation().request;
@@ -180,15 +185,15 @@ int tune(Session& session) {
       table->add(trial, number, shape);
     };
   }
-  auto records = tune_all(session, tuning);
-  if (!records) return session.finish(std::unexpected(records.error()));
-  if (session.options().shapes.size() > 1) {
-    report_shapes(session, *records);
-  } else {
-    session.json().update(report(session, records->at(0)));
+  const auto [records, failure] = tune_all(session, tuning);
+  if (!records.empty() && session.options().shapes.size() > 1) {
+    report_shapes(session, records);
+  } else if (!records.empty()) {
+    session.json().update(report(session, records[0]));
   }
-  auto written = write_reports(session, *records);
-  const bool is_interrupted = std::ranges::any_of(*records, &tune::Record::interrupted);
+  auto written = write_reports(session, records);
+  if (failure) return session.finish(std::unexpected(*failure));
+  const bool is_interrupted = std::ranges::any_of(records, &tune::Record::interrupted);
   return session.finish(written, is_interrupted ? kInterrupted : kDone);
 }
 
