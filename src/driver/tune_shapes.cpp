@@ -150,7 +150,8 @@ class ShapeTuner {
     of_candidate[winners_.size() + i] = 0;
     const double best = least_of(round);
     record.finalists.clear();
-    for (tune::Finalist finalist : round.finalists) {
+    const std::vector<tune::Finalist> finalists = finalists_of(round);
+    for (tune::Finalist finalist : finalists) {
       finalist.trial = trial_of(record, round.trials[finalist.trial], kOrigin);
       record.finalists.push_back(std::move(finalist));
     }
@@ -161,7 +162,7 @@ class ShapeTuner {
       if (!is_measured) continue;
       trials_[i][w] = trial_of(record, round.trials[t], kOrigin);
       times.seconds[w] = tune::seconds_of(round, t);
-      for (const tune::Finalist& finalist : round.finalists) {
+      for (const tune::Finalist& finalist : finalists) {
         if (finalist.trial != t) continue;
         times.ties[w] = finalist.low <= best && finalist.seconds <= best * (1 + kMostRegret);
       }
@@ -171,6 +172,17 @@ class ShapeTuner {
     record.compile_time += round.compile_time;
     record.drifts += round.drifts;
     return times;
+  }
+
+  // Where there was no final round, as the races before it have them.
+  static std::vector<tune::Finalist> finalists_of(const Record& round) {
+    std::vector<tune::Finalist> finalists = round.finalists;
+    for (i64 t = 0; round.finalists.empty() && t < static_cast<i64>(round.trials.size()); ++t) {
+      const tune::Trial& trial = round.trials[t];
+      if (trial.status != tune::Status::Ok) continue;
+      finalists.push_back({t, trial.seconds, trial.low, trial.high, trial.samples});
+    }
+    return finalists;
   }
 
   static double least_of(const Record& round) {

@@ -172,6 +172,7 @@ TunedEntry entry_of(const Record& record) {
     entry.low = finalist.low;
     entry.high = finalist.high;
   }
+  if (record.winner == 0) entry.default_seconds = entry.seconds;
   bool has_interval =
       entry.low <= entry.seconds && entry.seconds <= entry.high && entry.high != tune::kFailed;
   if (!has_interval) entry.low = entry.high = entry.seconds;

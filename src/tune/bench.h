@@ -102,6 +102,9 @@ class Bench {
   // Times each id once a round, in turns; every other round goes backwards.
   virtual TimeResult time(const TimeRequest& request) = 0;
   virtual void drop(std::span<const i64> ids) = 0;
+  // By the bench's clock: requests end by then, and what is not done is `skipped`. In this process
+  // a call is waited for.
+  virtual void end_by(double time) = 0;
   // Why nothing can be measured any more, if so.
   virtual const std::optional<Error>& failure() const = 0;
 };

@@ -12,6 +12,8 @@
 
 #include "base/sanitizers.h"
 #include "base/thread_pool.h"
+#include "tune/session.h"
+#include "tune/strategies.h"
 #include "tune/worker.h"
 
 namespace peri::tune {
@@ -48,7 +50,10 @@ class Misbehaving : public Workload {
     return std::make_shared<Config>(config);
   }
 
-  Expected<Accuracy> trust(const Candidate&, bool) override { return Accuracy{.text = "ok"}; }
+  Expected<Accuracy> trust(const Candidate&, bool) override {
+    if (is_gone_) return fail("device-lost", "it is gone");
+    return Accuracy{.text = "ok"};
+  }
 
   Expected<void> check(const Candidate& candidate) override {
     std::string what = config_of(candidate)["check"];
@@ -64,7 +69,7 @@ class Misbehaving : public Workload {
   bool survives_fork() const override { return survives_fork_; }
   void flush_caches() override {}
 
-  bool survives_fork_ = true;
+  bool survives_fork_ = true, is_gone_ = false;
 
  private:
   static void run(const std::string& what) {
@@ -169,6 +174,19 @@ TEST(Bench, ShortRunsAreTimedWithAllThreadsAwake) {
   EXPECT_NEAR(workload.time(*candidate, 1, true, clock), 20e-6, 1e-9);
 }
 
+TEST(Bench, LongRunsNeedNoOtherBefore) {
+  class Long : public Sleepy {
+   public:
+    void run(const Candidate&) override { now += 2e-3; }
+  } workload;
+  auto clock = [&] { return workload.now; };
+  auto candidate = workload.compile({});
+  EXPECT_NEAR(workload.time(*candidate, 1, false, clock), 2e-3, 1e-9);
+  EXPECT_NEAR(workload.now, 1 + 2e-3, 1e-9);
+  EXPECT_NEAR(workload.time(*candidate, 4, false, clock), 2e-3, 1e-9);
+  EXPECT_NEAR(workload.now, 1 + 5 * 2e-3, 1e-9);
+}
+
 TEST(Bench, PlacesMemoryAnewForEachRound) {
   Sleepy workload;
   auto bench = local_bench(workload, 1, [&] { return workload.now; });
@@ -260,6 +278,58 @@ TEST_F(IsolatedBenchTest, InterruptsEndWaiting) {
   ASSERT_TRUE(build(1, config("", "sleep", "")).ok());
   interrupted = true;
   EXPECT_EQ(bench_->check(1, 600).status, Status::Skipped);
+}
+
+TEST_F(IsolatedBenchTest, RequestsEndByTheTimeTheyAreGiven) {
+  const Clock clock = steady_clock();
+  auto soon = [&] {
+    bench_->end_by(clock() + 0.3);
+    return clock() + 0.6;
+  };
+  ASSERT_TRUE(build(1, config("", "hang", "")).ok());
+  double late = soon();
+  EXPECT_EQ(bench_->check(1, 60).status, Status::Skipped);
+  EXPECT_LT(clock(), late);
+  bench_->end_by(HUGE_VAL);
+  ASSERT_TRUE(build(1, config("", "", "hang")).ok());
+  late = soon();
+  EXPECT_EQ(bench_->time({.ids = {0, 1}, .limit = 60}).verdict.status, Status::Skipped);
+  EXPECT_LT(clock(), late);
+  late = soon();
+  EXPECT_EQ(build(3, config("hang", "", "")).status, Status::Skipped);
+  EXPECT_LT(clock(), late);
+  EXPECT_EQ(build(3, good_).status, Status::Skipped);  // too late for a new worker
+  bench_->end_by(HUGE_VAL);
+  expect_alive();
+}
+
+TEST_F(IsolatedBenchTest, ABenchThatIsLostBlamesNoCandidate) {
+  workload_.is_gone_ = true;  // for the next process
+  EXPECT_EQ(time("crash").verdict.status, Status::Skipped);
+  ASSERT_TRUE(bench_->failure());
+  EXPECT_EQ(bench_->failure()->code, "device-lost");
+  const std::vector<Build> builds = {{1, good_}, {2, good_}};
+  for (const Verdict& verdict : bench_->compile(builds)) {
+    EXPECT_EQ(verdict.status, Status::Skipped);
+  }
+}
+
+// Configs that hang, where waiting for them would take minutes.
+TEST_F(IsolatedBenchTest, SessionsKeepTheirBudget) {
+  for (const Config& hanging : {config("", "hang", ""), config("", "", "hang")}) {
+    auto bench = isolated_bench(workload_, 2, steady_clock(), {});
+    auto strategy = finite_search({hanging, good_});
+    SessionOptions options;
+    options.budget = 1;
+    options.hang_seconds = 60;
+    auto record = tune(*strategy, config("", "", "threads "), *bench, options, {});
+    ASSERT_TRUE(record) << record.error().message;
+    ASSERT_EQ(record->trials.size(), 2);
+    EXPECT_EQ(record->trials[1].status, Status::Skipped);
+    EXPECT_EQ(record->trials[1].reason, "the time for tuning is up");
+    EXPECT_EQ(record->stopped, "budget");
+    EXPECT_LT(record->elapsed, 1.1);
+  }
 }
 
 TEST(Worker, DiesWithItsOwner) {

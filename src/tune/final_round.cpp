@@ -52,12 +52,15 @@ void run_final_round(const FinalRound& round, Record& record) {
   Samples samples(round.finalists.size());
   std::vector<std::size_t> racing;
   for (std::size_t i = 0; i < samples.size(); ++i) racing.push_back(i);
+  double latest = 0;  // turns took so long
   for (i64 rounds = 0; rounds < kRounds; rounds += kFinalTurns) {
-    if (rounds > 0 && !round.has_time()) break;
+    if (rounds > 0 && !round.has_time(latest)) break;
     if (rounds > 0 && rounds % kPruneRounds == 0) drop_slower(samples, round.noise, racing);
     std::vector<i64> trials;
     for (std::size_t i : racing) trials.push_back(round.finalists[i]);
+    const double begin = round.clock();
     TimeResult result = round.time(trials, kFinalTurns);
+    latest = round.clock() - begin;
     if (!result.verdict.ok()) break;
     for (std::size_t i = 0; i < racing.size(); ++i) {
       std::vector<double>& to = samples[racing[i]];

@@ -17,7 +17,8 @@ struct FinalRound {
   double noise = 0;            // as Race has it
   // Times trials in so many turns.
   std::function<TimeResult(const std::vector<i64>& trials, i64 rounds)> time;
-  std::function<bool()> has_time;  // asked before all turns but the first
+  std::function<bool(double seconds)> has_time;  // asked before all turns but the first
+  Clock clock;
 };
 
 // Sets the record's finalists, winner, runner-up and tie; nothing if not even one turn worked.

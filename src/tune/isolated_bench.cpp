@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -52,7 +53,9 @@ class Server {
   }
 
   Json trust(const Json& request) {
-    auto accuracy = bench_->trust(build_of(request["build"]), request["is_known_good"]);
+    const bool is_known_good = request["is_known_good"];
+    if (!is_known_good) has_run_.insert(0);  // the first time that a session takes is a rough one
+    auto accuracy = bench_->trust(build_of(request["build"]), is_known_good);
     if (!accuracy) {
       return {{"failure", message_of(accuracy.error())}};
     }
@@ -128,14 +131,14 @@ class IsolatedBench : public Bench {
 
   std::vector<Verdict> compile(std::span<const Build> builds) override {
     for (const Build& build : builds) builds_[build.id] = build;
-    Death death;
-    if (auto verdicts = compile_here(builds, death)) return *verdicts;
-    if (builds.size() == 1 || death.kind == Death::Kind::Interrupted) {
-      return std::vector<Verdict>(builds.size(), verdict_of_death(death));
+    auto verdicts = compile_here(builds);
+    if (verdicts) return *std::move(verdicts);
+    if (builds.size() == 1 || verdicts.error().status == Status::Skipped) {
+      return std::vector<Verdict>(builds.size(), verdicts.error());
     }
-    std::vector<Verdict> verdicts;  // one of them is to blame: which?
-    for (const Build& build : builds) verdicts.push_back(compile({&build, 1})[0]);
-    return verdicts;
+    std::vector<Verdict> each;  // one of them is to blame: which?
+    for (const Build& build : builds) each.push_back(compile({&build, 1})[0]);
+    return each;
   }
 
   Verdict check(i64 id, double limit) override {
@@ -143,7 +146,7 @@ class IsolatedBench : public Bench {
     Verdict first = check_here(id, limit);
     if (!first.ok()) compiled_.erase(id);
     bool may_be_damage = first.status == Status::Crashed || first.status == Status::WrongResult;
-    if (!may_be_damage || interrupted_) return first;
+    if (!may_be_damage || is_cut_) return first;
     bool is_intact = first.status == Status::WrongResult &&
                      !first.reason.starts_with(kOutOfBounds) &&
                      check_here(0, limit).ok();  // whatever earlier candidates did
@@ -156,7 +159,7 @@ class IsolatedBench : public Bench {
 
   TimeResult time(const TimeRequest& request) override {
     TimeResult first = time_here(request);
-    if (first.verdict.status != Status::Crashed || interrupted_) return first;
+    if (first.verdict.status != Status::Crashed || is_cut_) return first;
     return time_here(request);
   }
 
@@ -167,6 +170,8 @@ class IsolatedBench : public Bench {
       if (built_.erase(id) > 0) dropped_.push_back(id);
     }
   }
+
+  void end_by(double time) override { end_ = time; }
 
   const std::optional<Error>& failure() const override { return failure_; }
 
@@ -185,6 +190,12 @@ class IsolatedBench : public Bench {
     double begin = clock_();
     auto answer = ask(request, kTrustSeconds);
     trust_seconds_ = std::max(trust_seconds_, clock_() - begin);
+    if (!answer) stop();
+    if (!answer && answer.error().kind == Death::Kind::OutOfTime) {
+      return fail("default-too-slow",
+                  fmt::format("the default config gave no result: {}", answer.error().reason),
+                  "give more seconds with --budget");
+    }
     if (!answer) {
       return fail("default-crashed",
                   fmt::format("the default config ended its worker: {}", answer.error().reason),
@@ -202,9 +213,15 @@ class IsolatedBench : public Bench {
   }
 
   std::expected<Json, Death> ask(const Json& request, double limit) {
-    auto answer = worker_->ask(pack(request), limit, options_.is_interrupted);
+    const double left = end_ - clock_();
+    if (left <= 0) {
+      is_cut_ = true;
+      return std::unexpected(Death{Death::Kind::OutOfTime, kOutOfTime});
+    }
+    auto answer = worker_->ask(pack(request), limit, options_.is_interrupted, left);
     if (answer) return unpack(*answer);
-    interrupted_ = answer.error().kind == Death::Kind::Interrupted;
+    is_cut_ = answer.error().kind == Death::Kind::Interrupted ||
+              answer.error().kind == Death::Kind::OutOfTime;
     stop();
     return std::unexpected(answer.error());
   }
@@ -214,7 +231,7 @@ class IsolatedBench : public Bench {
   std::optional<Verdict> prepare(std::span<const i64> ids, bool rebuilds_all = true) {
     if (!worker_) {
       if (auto started = start(true); !started) {
-        if (!interrupted_) failure_ = started.error();
+        if (!is_cut_) failure_ = started.error();
         return Verdict{Status::Skipped, started.error().message};
       }
     }
@@ -228,25 +245,19 @@ class IsolatedBench : public Bench {
         missing.push_back(builds_.at(id));
       }
     }
-    Death death;
-    if (missing.empty() || compile_here(missing, death)) return std::nullopt;
-    return verdict_of_death(death);
+    if (missing.empty()) return std::nullopt;
+    auto made = compile_here(missing);
+    return made ? std::nullopt : std::optional(made.error());
   }
 
-  std::optional<std::vector<Verdict>> compile_here(std::span<const Build> builds, Death& death) {
-    if (auto failed = prepare({})) {
-      death.reason = failed->reason;
-      return std::nullopt;
-    }
+  std::expected<std::vector<Verdict>, Verdict> compile_here(std::span<const Build> builds) {
+    if (auto failed = prepare({})) return std::unexpected(*failed);
     Json list = Json::array();
     for (const Build& build : builds) list.push_back(message_of(build));
     auto answer =
         ask({{"verb", "compile"}, {"builds", list}, {"dropped", std::exchange(dropped_, {})}},
             options_.compile_limit);
-    if (!answer) {
-      death = answer.error();
-      return std::nullopt;
-    }
+    if (!answer) return std::unexpected(verdict_of_death(answer.error()));
     std::vector<Verdict> verdicts;
     for (const Json& verdict : *answer) {
       verdicts.push_back(verdict_of(verdict));
@@ -295,7 +306,8 @@ class IsolatedBench : public Bench {
   std::vector<i64> dropped_;     // still in the worker, until the next request to compile
   std::unique_ptr<Worker> worker_;
   double trust_seconds_ = 0;  // that trusting took at most
-  bool interrupted_ = false;
+  double end_ = HUGE_VAL;     // of all requests
+  bool is_cut_ = false;       // what failed last did so by the user, or out of time
   std::optional<Error> failure_;
 };
 

@@ -60,6 +60,7 @@ class LosingBench : public Bench {
   }
   TimeResult time(const TimeRequest& request) override { return bench_->time(request); }
   void drop(std::span<const i64> ids) override { bench_->drop(ids); }
+  void end_by(double time) override { bench_->end_by(time); }
   const std::optional<Error>& failure() const override { return failure_; }
 
  private:

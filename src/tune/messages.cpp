@@ -38,6 +38,7 @@ Verdict verdict_of_death(const Death& death) {
     case Death::Kind::Hung:
       return {Status::Hung, death.reason};
     case Death::Kind::Interrupted:
+    case Death::Kind::OutOfTime:
       return {Status::Skipped, death.reason};
     case Death::Kind::Died:
       break;

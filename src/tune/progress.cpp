@@ -144,4 +144,13 @@ std::string generation_line(double elapsed, i64 generation, std::span<const doub
   return fmt::format("[{:.0f}s] {} best={}", elapsed, text, space::print_config(best));
 }
 
+std::string completion_text(const Record& record) {
+  return fmt::format(
+      "Autotuning {} in {:.1f}s after searching {} configs.\n"
+      "One can hardcode the best config and skip autotuning with:\n"
+      "    @helion.kernel(config={}, static_shapes={})",
+      record.interrupted ? "interrupted" : "complete", record.elapsed, record.trials.size() - 1,
+      print_winner(record), record.static_shapes ? "True" : "False");
+}
+
 }  // namespace peri::tune

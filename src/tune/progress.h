@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "tune/record.h"
 #include "tune/strategy.h"
 
 namespace peri::tune {
@@ -46,5 +47,8 @@ std::string generation_line(double elapsed, i64 generation, std::span<const doub
 
 // Columns that text takes on a terminal, one for each character of UTF-8.
 i64 columns_of(std::string_view text);
+
+// The closing lines that Helion prints.
+std::string completion_text(const Record& record);
 
 }  // namespace peri::tune

@@ -14,6 +14,8 @@ constexpr double kMedianError = 1.2533;  // standard error of a median over that
 constexpr double kDeviation = 1.4826;    // of a normal, over its median absolute deviation
 constexpr double kLeastNoise = 1e-3;     // of a pair: clocks and code placement
 
+constexpr std::size_t kLeastSpreads = 5, kMostSpreads = 25;  // of races, that tell the noise
+
 double deviation(const std::vector<double>& values) {
   const double middle = median_of(values);
   std::vector<double> distances;
@@ -73,6 +75,14 @@ double Race::spread() const {
 
 double Race::noise_of(const std::vector<double>& a, const std::vector<double>& b) {
   return of(0, a, b).spread();
+}
+
+std::optional<double> RecentNoise::note(const Race& race) {
+  if (race.pairs() < Race::kOwnSpread) return std::nullopt;
+  spreads_.push_back(race.spread());
+  if (spreads_.size() < kLeastSpreads) return std::nullopt;
+  if (spreads_.size() > kMostSpreads) spreads_.pop_front();
+  return median_of({spreads_.begin(), spreads_.end()});
 }
 
 }  // namespace peri::tune

@@ -7,6 +7,8 @@
 // is known from control pairs of the incumbent with itself, and widened by the candidate's own.
 #pragma once
 
+#include <deque>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -54,6 +56,17 @@ class Race {
 
   double noise_;
   std::vector<double> logs_;
+};
+
+// What disturbed the control pairs of a search may be over, or have only begun: its noise is that
+// of the latest races.
+class RecentNoise {
+ public:
+  // The noise with this race; none before there were enough.
+  std::optional<double> note(const Race& race);
+
+ private:
+  std::deque<double> spreads_;
 };
 
 }  // namespace peri::tune

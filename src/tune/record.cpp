@@ -195,6 +195,18 @@ std::string print_winner(const Record& record) {
   return space::print_config(space::without(record.trials[record.winner].config, record.idle));
 }
 
+double seconds_of(const Record& record, i64 trial) {
+  for (const Finalist& finalist : record.finalists) {
+    if (finalist.trial == trial) return finalist.seconds;
+  }
+  return record.trials[trial].seconds;
+}
+
+i64 count_failures(const Record& record) {
+  return std::ranges::count_if(record.trials,
+                               [](const Trial& trial) { return trial.status != Status::Ok; });
+}
+
 double regret_of(double seconds, double best_seconds) {
   if (best_seconds <= 0 || seconds <= best_seconds) return 0;
   return seconds / best_seconds - 1;

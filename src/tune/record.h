@@ -27,7 +27,7 @@ enum class Status : u8 {
   Crashed,       // the worker died: a signal, an abort, an exit
   TooSlow,       // stopped at the time limit, tens of times the default's time: slow, or it hangs
   Hung,          // no answer within a thousand times the default's time, or while compiling
-  Skipped,       // failed in an earlier run for the same kernel and compiler
+  Skipped,       // failed in an earlier run, or was cut off by the user or the end of the budget
 };
 std::string_view status_name(Status status);  // "ok", "compile-error", ...
 std::optional<Status> parse_status(std::string_view name);

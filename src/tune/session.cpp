@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
-#include <cstdio>
 #include <deque>
 #include <mutex>
 #include <set>
@@ -17,6 +15,7 @@
 #include "space/config.h"
 #include "tune/final_round.h"
 #include "tune/race.h"
+#include "tune/time_budget.h"
 
 namespace peri::tune {
 
@@ -27,15 +26,16 @@ constexpr double kShortestSample = 100e-6;
 constexpr i64 kConfirmRounds = 6;
 constexpr double kControlSeconds = 0.25;
 constexpr i64 kControlPairs = 8;
-constexpr double kFinalShare = 0.1;  // of the budget, for the final round
-constexpr double kFinalSeconds = 2;  // at most
+constexpr double kDefaultSeconds = 60;  // for the default, where the budget is less
+constexpr double kProbeShare = 0.01;    // of the budget: what the default takes is timed again
+constexpr double kControlShare = 0.2;   // of the budget: control pairs take no more
+constexpr double kUnknownNoise = 0.05;  // where there is no time for control pairs
 // A group of pairs is repeated when most of a quarter of the incumbent's timings are this much
 // slower than its fastest: single outliers do not move medians.
 constexpr double kUnsteady = 1.3;
 constexpr i64 kRepeats = 2;
 constexpr double kLeastWin = 0.005;  // a race that can bring no more than this ends
 constexpr double kHangFactor = 30;   // of the default's time
-constexpr std::size_t kLeastSpreads = 5, kMostSpreads = 25;  // of races, that tell the noise
 constexpr double kHungTimes = 1000;  // the default's time: what takes longer is taken to hang
 constexpr i64 kLeastHistory = 40;    // trials before a search may end for want of gain
 constexpr double kPatience =
@@ -50,7 +50,7 @@ class Session {
         builder_(builder),
         options_(options),
         record_(std::move(record)),
-        start_(options.clock()) {
+        time_(options.clock, options.budget > 0 ? options.budget : options.most_seconds) {
     record_.confidence = Race::kConfidence;
     for (Bench* bench : benches) lanes_.emplace_back(*bench, mutex_);
   }
@@ -60,10 +60,12 @@ class Session {
     standard.config = first;
     standard.origin = "default";
     predict(standard);
+    end_by(default_end());
     if (auto begun = begin(); !begun) {
       if (is_interrupted()) return fail("interrupted", "interrupted before anything was timed");
       return std::unexpected(begun.error());
     }
+    end_by(time_.seconds());
     search_in_all_lanes();
     for (const auto& [generation, left] : left_) log_generation(generation);
     builder_.abandon();
@@ -133,7 +135,10 @@ class Session {
 
   void search(Lane& lane) {
     while (!lane.is_lost && !is_over()) {
-      if (!is_collecting_ && !refill()) record_.stopped = "nothing left to try";
+      if (!is_collecting_ && !refill() && record_.stopped.empty()) {
+        record_.stopped = "nothing left to try";
+      }
+      if (!record_.stopped.empty()) break;
       collect(lane);
       if (!arrived_.empty() && !is_over()) measure_next(lane);
       lane.is_lost = lane.bench.failure().has_value();
@@ -175,10 +180,16 @@ class Session {
 
   // --- time ---
 
-  double now() const { return options_.clock() - start_; }
-  double budget() const { return options_.budget > 0 ? options_.budget : options_.most_seconds; }
-  double final_seconds() const { return std::min(kFinalShare * budget(), kFinalSeconds); }
+  double now() const { return time_.now(); }
+  // There is no result without the default.
+  double default_end() const { return std::max(time_.seconds(), kDefaultSeconds); }
+  // No call takes longer than that, whatever its own limit.
+  void end_by(double seconds) {
+    for (Lane& lane : lanes_) lane.bench.end_by(time_.time_at(seconds));
+  }
   bool is_interrupted() const { return options_.is_interrupted && options_.is_interrupted(); }
+
+  const char* why_out_of_time() const { return options_.budget > 0 ? "budget" : "time limit"; }
 
   bool is_over() {
     if (!record_.stopped.empty()) return true;
@@ -186,8 +197,8 @@ class Session {
       record_.stopped = kNoWorker;
     } else if (is_interrupted()) {
       record_.stopped = "interrupted";
-    } else if (now() > budget() - final_seconds()) {
-      record_.stopped = options_.budget > 0 ? "budget" : "time limit";
+    } else if (!time_.leaves(0)) {
+      record_.stopped = why_out_of_time();
     } else if (options_.budget <= 0 && options_.expected_gain &&
                static_cast<i64>(history_.size()) >= kLeastHistory &&
                options_.expected_gain(history_) < options_.least_gain) {
@@ -210,17 +221,13 @@ class Session {
                                  print_seconds(trials()[0].seconds));
   }
 
+  static Verdict& verdict_in(Verdict& verdict) { return verdict; }
+  static Verdict& verdict_in(TimeResult& result) { return result.verdict; }
+
   // Of a request to the lane's bench whose calls may take `times` the default's time. What seems to
   // hang is asked for once more: a disturbed machine makes one call slow.
   template <class Request>
   auto confirmed(Lane& lane, double times, Request request) const {
-    auto verdict_in = [](auto& result) -> Verdict& {
-      if constexpr (requires { result.verdict; }) {
-        return result.verdict;
-      } else {
-        return result;
-      }
-    };
     for (bool is_again : {false, true}) {
       auto result = unlocked(lane, request);
       Verdict& verdict = verdict_in(result);
@@ -252,13 +259,24 @@ class Session {
     Trial& standard = trials()[0];
     standard.compile_seconds = now() - started;
     record_.compile_time += standard.compile_seconds;
-    TimeRequest probe{.ids = {0}, .rounds = 3, .cold = options_.cold, .limit = 600};
+    pace_.begin_with(standard.compile_seconds);
     started = now();
-    TimeResult probed = bench.time(probe);
+    auto probed = probe();
     record_.timing_time += now() - started;
-    if (!probed.verdict.ok()) return std::unexpected(error_of_default(probed.verdict));
-    standard.seconds = median_of(probed.samples[0]);
+    if (!probed) return probed;
     return run_control();
+  }
+
+  // What a call of the default takes, roughly.
+  Expected<void> probe() {
+    for (i64 rounds : {1, 3}) {
+      TimeResult probed = lanes_[0].bench.time(
+          {.ids = {0}, .rounds = rounds, .cold = options_.cold, .limit = default_end()});
+      if (!probed.verdict.ok()) return std::unexpected(error_of_default(probed.verdict));
+      trials()[0].seconds = median_of(probed.samples[0]);
+      if (trials()[0].seconds > kProbeShare * time_.seconds()) break;
+    }
+    return {};
   }
 
   Expected<std::string> code_of_default() {
@@ -277,11 +295,19 @@ class Session {
       if (default_code_) return *default_code_;
       if (builder_.failure()) return std::unexpected(*builder_.failure());
       if (is_interrupted()) return fail("interrupted", "the default config is being compiled");
+      if (now() > default_end()) {
+        return std::unexpected(error_of_default({Status::Skipped, "it is still being compiled"}));
+      }
     }
   }
 
   Error error_of_default(const Verdict& verdict) const {
     if (lanes_[0].bench.failure()) return *lanes_[0].bench.failure();
+    if (verdict.status == Status::Skipped) {
+      return {"default-too-slow",
+              fmt::format("the default config gave no result: {}", verdict.reason),
+              "give more seconds with --budget"};
+    }
     return {"default-crashed", fmt::format("the default config failed: {}", verdict.reason),
             "this is a bug of the compiler: please report it with the kernel"};
   }
@@ -289,26 +315,37 @@ class Session {
   // The default against itself: how much timings of one thing differ.
   Expected<void> run_control() {
     Trial& standard = trials()[0];
-    double one = standard.seconds * static_cast<double>(batch_of(standard.seconds));
-    double seconds = std::min(kControlSeconds, 0.03 * budget());
-    i64 rounds = std::clamp(static_cast<i64>(seconds / (2 * one)), i64{3}, kControlPairs);
+    const double pair = 2 * standard.seconds * static_cast<double>(batch_of(standard.seconds));
+    const double seconds = std::min(kControlSeconds, 0.03 * time_.seconds());
+    i64 rounds = std::clamp(static_cast<i64>(seconds / pair), i64{3}, kControlPairs);
+    if (pair * static_cast<double>(rounds) > kControlShare * time_.seconds()) rounds = 1;
+    record_.noise = kUnknownNoise;
+    standard.samples = {standard.seconds};
+    if (time_.leaves(pair * static_cast<double>(rounds))) {
+      if (auto timed = time_pairs(rounds); !timed) return timed;
+    }
+    scale_error_ = 2 * record_.noise / std::sqrt(static_cast<double>(standard.samples.size()));
+    set_interval(standard, scale_error_);
+    standard.at = now();
+    history_.push_back({standard.config, standard.seconds});
+    finalists_ = {0};
+    if (options_.on_trial) options_.on_trial(standard, 0);
+    return {};
+  }
+
+  // Of the default with itself.
+  Expected<void> time_pairs(i64 rounds) {
     Lane& lane = lanes_[0];
     lane.lock.lock();
     TimeResult control = time(lane, {0, 0}, rounds);
     lane.lock.unlock();
     if (!control.verdict.ok()) return std::unexpected(error_of_default(control.verdict));
-    record_.noise = Race::noise_of(control.samples[0], control.samples[1]);
+    if (rounds > 1) record_.noise = Race::noise_of(control.samples[0], control.samples[1]);
+    Trial& standard = trials()[0];
     standard.samples = control.samples[0];
     standard.samples.insert(standard.samples.end(), control.samples[1].begin(),
                             control.samples[1].end());
     standard.seconds = median_of(standard.samples);
-    scale_error_ = 2 * record_.noise / std::sqrt(static_cast<double>(standard.samples.size()));
-    standard.low = standard.seconds * std::exp(-scale_error_);
-    standard.high = standard.seconds * std::exp(scale_error_);
-    standard.at = now();
-    history_.push_back({standard.config, standard.seconds});
-    finalists_ = {0};
-    if (options_.on_trial) options_.on_trial(standard, 0);
     return {};
   }
 
@@ -322,6 +359,14 @@ class Session {
   // Of several lanes the mean.
   void add_timing(double begin) {
     record_.timing_time += (now() - begin) / static_cast<double>(lanes_.size());
+  }
+
+  // Of trials, each timed so many times, at least.
+  double seconds_for(const std::vector<i64>& numbers, i64 rounds) const {
+    double seconds = 0;
+    for (i64 number : numbers) seconds += trials()[number].seconds;
+    const i64 batch = options_.cold ? 1 : batch_of(trials()[best_].seconds);
+    return seconds * static_cast<double>(rounds * batch);
   }
 
   // `numbers`: of trials.
@@ -383,7 +428,9 @@ class Session {
     bool hopeless = verdict.ok() && race.ratio() > kHopeless;
     for (i64 look = 0; verdict.ok() && !hopeless && look < Race::kLooks; ++look) {
       if (look > 0 && (now() > end || is_interrupted())) break;
-      verdict = add_pairs(lane, race, {rival, number}, race.next_look() - race.pairs(), end);
+      const i64 rounds = race.next_look() - race.pairs();
+      if (!time_.leaves((1 + race.ratio()) * seconds_for({rival}, rounds))) break;
+      verdict = add_pairs(lane, race, {rival, number}, rounds, end);
       if (race.result() != Race::Result::Open) break;
       if (!race.may_gain(kLeastWin) || race.is_futile()) break;
     }
@@ -393,18 +440,8 @@ class Session {
       return false;
     }
     set_seconds(trial, race, rival, rival_error);
-    note_spread(race);
+    if (auto noise = recent_noise_.note(race)) record_.noise = *noise;
     return race.result() == Race::Result::Faster;
-  }
-
-  // What disturbed the control pairs may be over, or have only begun: the noise is that of the
-  // latest races.
-  void note_spread(const Race& race) {
-    if (race.pairs() < Race::kOwnSpread) return;
-    spreads_.push_back(race.spread());
-    if (spreads_.size() < kLeastSpreads) return;
-    if (spreads_.size() > kMostSpreads) spreads_.pop_front();
-    record_.noise = median_of({spreads_.begin(), spreads_.end()});
   }
 
   // A candidate that won becomes the best if it wins again. Both are timed with the default, which
@@ -413,8 +450,10 @@ class Session {
   bool crown(Lane& lane, i64 number, i64 rival) {
     std::vector<i64> numbers{0, rival, number};
     if (rival == 0) numbers.erase(numbers.begin());
+    if (!time_.leaves(seconds_for(numbers, kConfirmRounds))) return true;
     TimeResult again = time(lane, numbers, kConfirmRounds);
     Trial& trial = trials()[number];
+    if (again.verdict.status == Status::Skipped) return true;  // its race is what is known
     if (!again.verdict.ok()) {
       mark_failed(trial, again.verdict);
       return true;
@@ -432,9 +471,13 @@ class Session {
   double set_seconds(Trial& trial, const Race& race, i64 rival, double rival_error) {
     trial.seconds = race.ratio() * trials()[rival].seconds;
     const double error = std::hypot(rival_error, std::log(race.high() / race.ratio()));
+    set_interval(trial, error);
+    return error;
+  }
+
+  static void set_interval(Trial& trial, double error) {
     trial.low = trial.seconds * std::exp(-error);
     trial.high = trial.seconds * std::exp(error);
-    return error;
   }
 
   // --- trials ---
@@ -470,7 +513,7 @@ class Session {
 
   // Starts what is to be compiled next. False when nothing is left to try.
   bool refill() {
-    while (has_room()) {
+    while (has_room() && record_.stopped.empty()) {
       if (pending_.empty() && !ask()) break;
       start_pending();
     }
@@ -523,7 +566,11 @@ class Session {
   }
 
   void start_pending() {
-    const i64 most = builder_.is_beside_timing() ? 1 : std::max<i64>(options_.batch, 1);
+    i64 most = 1;
+    if (!builder_.is_beside_timing()) {
+      most = pace_.fit(std::max<i64>(options_.batch, 1), time_.search_end() - now());
+      if (most == 0) record_.stopped = why_out_of_time();
+    }
     for (i64 i = 0; i < most && !pending_.empty(); ++i) {
       Candidate candidate = std::move(pending_.front());
       pending_.pop_front();
@@ -548,6 +595,7 @@ class Session {
       is_collecting_ = true;
       auto ready = unlocked(lane, [&] { return builder_.ready(waits ? kPatience : 0); });
       is_collecting_ = false;
+      if (!builder_.is_beside_timing()) pace_.note(ready, now() - begin);
       for (Built& built : ready) arrive(std::move(built));
       came_.notify_all();
     }
@@ -682,23 +730,21 @@ class Session {
   }
 
   void run_final_round(Lane& lane) {
-    double all = 0;
-    for (i64 finalist : finalists_) all += trials()[finalist].seconds;
-    while (finalists_.size() > 2 && all * kFinalTurns > final_seconds()) {
-      all -= trials()[finalists_.back()].seconds;
-      finalists_.pop_back();
-    }
+    auto turns = [&] { return seconds_for(finalists_, kFinalTurns); };
+    while (finalists_.size() > 2 && turns() > time_.final_seconds()) finalists_.pop_back();
+    if (finalists_.size() < 2 || !load(lane, finalists_).ok()) return;
     std::ranges::sort(finalists_);
+    if (now() + turns() > time_.seconds()) return;
     log(fmt::format("Final selection: {} finalists", finalists_.size()));
-    double end =
-        std::min(options_.budget > 0 ? options_.budget : HUGE_VAL, now() + final_seconds());
-    if (is_interrupted() || !load(lane, finalists_).ok()) return;
-    tune::run_final_round({.finalists = finalists_,
-                           .noise = record_.noise,
-                           .time = [&](const std::vector<i64>& numbers,
-                                       i64 rounds) { return time(lane, numbers, rounds); },
-                           .has_time = [&] { return now() <= end && !is_interrupted(); }},
-                          record_);
+    const double end = std::min(time_.seconds(), now() + time_.final_seconds());
+    tune::run_final_round(
+        {.finalists = finalists_,
+         .noise = record_.noise,
+         .time = [&](const std::vector<i64>& numbers,
+                     i64 rounds) { return time(lane, numbers, rounds); },
+         .has_time = [&](double seconds) { return now() + seconds <= end && !is_interrupted(); },
+         .clock = options_.clock},
+        record_);
   }
 
   Race race_of(const std::vector<double>& mine, const std::vector<double>& its) const {
@@ -709,7 +755,8 @@ class Session {
   Builder& builder_;
   const SessionOptions& options_;
   Record record_;
-  double start_;
+  TimeBudget time_;
+  CompilePace pace_;
   std::mutex mutex_;  // of all below, while several lanes search
   std::deque<Lane> lanes_;
   std::condition_variable came_;      // something may be there to be measured
@@ -728,7 +775,7 @@ class Session {
   bool default_is_asked_for_ = false;  // is yet to be reported
   bool is_dry_ = false;                // the strategy had no proposal
   i64 best_ = 0;
-  std::deque<double> spreads_;  // of the latest races
+  RecentNoise recent_noise_;
   double scale_error_ = 0;      // of the best's seconds, in logs: others are measured by it
   std::vector<i64> finalists_;  // the default first, then the fastest
   std::vector<Measurement> history_;
@@ -747,27 +794,6 @@ Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
   auto builder = bench_builder(bench);
   Bench* const benches[] = {&bench};
   return tune(strategy, first, benches, *builder, options, std::move(record));
-}
-
-double seconds_of(const Record& record, i64 trial) {
-  for (const Finalist& finalist : record.finalists) {
-    if (finalist.trial == trial) return finalist.seconds;
-  }
-  return record.trials[trial].seconds;
-}
-
-i64 count_failures(const Record& record) {
-  return std::ranges::count_if(record.trials,
-                               [](const Trial& trial) { return trial.status != Status::Ok; });
-}
-
-std::string completion_text(const Record& record) {
-  return fmt::format(
-      "Autotuning {} in {:.1f}s after searching {} configs.\n"
-      "One can hardcode the best config and skip autotuning with:\n"
-      "    @helion.kernel(config={}, static_shapes={})",
-      record.interrupted ? "interrupted" : "complete", record.elapsed, record.trials.size() - 1,
-      print_winner(record), record.static_shapes ? "True" : "False");
 }
 
 }  // namespace peri::tune

@@ -66,7 +66,4 @@ Expected<Record> tune(Strategy& strategy, const Config& first, std::span<Bench* 
 Expected<Record> tune(Strategy& strategy, const Config& first, Bench& bench,
                       const SessionOptions& options, Record record);
 
-// The closing lines that Helion prints.
-std::string completion_text(const Record& record);
-
 }  // namespace peri::tune

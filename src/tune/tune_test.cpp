@@ -96,6 +96,55 @@ TEST_F(TuneTest, KeepsTheBudget) {
   }
 }
 
+// Calls and compilations that are not short beside the budget.
+TEST_F(TuneTest, KeepsTheBudgetWithSlowConfigs) {
+  struct Row {
+    double call, compile, budget;
+  };
+  for (const Row& row : {Row{0.1, 2e-3, 5}, Row{0.3, 2e-3, 10}, Row{0.5, 0.1, 30},
+                         Row{1e-3, 0.2, 4}, Row{1e-3, 0.05, 2}}) {
+    FakeMachine machine;
+    options_.clock = machine.clock();
+    options_.budget = row.budget;
+    machine.compile_seconds = row.compile;
+    machine.cost = [&](const Config& config) {
+      return row.call * std::min(1e3 * bowl(config), 1.5);  // for a call is not cut off here
+    };
+    auto bench = local_bench(machine, 1, machine.clock());
+    auto strategy = random_search(problem(), search_);
+    auto record = tune::tune(*strategy, space_.defaults(), *bench, options_, blank());
+    ASSERT_TRUE(record) << record.error().message;
+    EXPECT_EQ(record->stopped, "budget");
+    EXPECT_LE(record->elapsed, row.budget * 1.1) << row.call << " " << row.compile;
+    EXPECT_GE(record->elapsed, row.budget * 0.8) << row.call << " " << row.compile;
+  }
+}
+
+TEST_F(TuneTest, ADefaultMayTakeMoreThanTheBudgetButNotForEver) {
+  options_.budget = 1;
+  machine_.cost = [](const Config&) { return 2.0; };
+  Record record = tune(random_search(problem(), search_));
+  EXPECT_EQ(record.trials.size(), 1);
+  EXPECT_EQ(record.stopped, "budget");
+  EXPECT_LT(record.elapsed, 5);  // a call to be checked, and one that is timed
+  EXPECT_TRUE(parse_record(print_record(record)));
+  machine_.cost = [](const Config&) { return 100.0; };
+  auto slow = try_tune(random_search(problem(), search_));
+  ASSERT_FALSE(slow);
+  EXPECT_EQ(slow.error().code, "default-too-slow");
+}
+
+TEST_F(TuneTest, OneCandidateNeedsNoFinalRound) {
+  machine_.wrong = [this](const Config& config) { return config != space_.defaults(); };
+  Config other = space_.defaults();
+  other["unroll"] = 4;
+  Record record = tune(finite_search({other}));
+  EXPECT_EQ(record.winner, 0);
+  EXPECT_TRUE(record.finalists.empty());
+  EXPECT_THAT(log_, testing::Not(HasSubstr("Final selection")));
+  EXPECT_LT(record.elapsed, 0.5);
+}
+
 TEST_F(TuneTest, FailuresAreSkippedWithTheirReason) {
   machine_.cost = bowl;
   machine_.broken = [](const Config& config) { return config["unroll"] == 4; };
@@ -223,6 +272,7 @@ class EndingBench : public Bench {
   }
   TimeResult time(const TimeRequest& request) override { return bench_->time(request); }
   void drop(std::span<const i64> ids) override { bench_->drop(ids); }
+  void end_by(double time) override { bench_->end_by(time); }
   const std::optional<Error>& failure() const override { return bench_->failure(); }
   std::vector<double> limits;
   i64 most = INT64_MAX;

@@ -204,10 +204,12 @@ Worker::~Worker() {
 }
 
 std::expected<std::string, Death> Worker::ask(const std::string& request, double seconds,
-                                              const std::function<bool()>& is_interrupted) {
+                                              const std::function<bool()>& is_interrupted,
+                                              double most) {
   if (pid_ <= 0 || !send_message(socket_, request)) return std::unexpected(death());
   const double begin = now(), cpu_begin = cpu_seconds();
-  double deadline = begin + seconds;
+  const double end = begin + most;
+  double deadline = std::min(begin + seconds, end);
   bool extended = false, interrupted = false;
   pollfd events{socket_, POLLIN, 0};
   auto wait = [&] {
@@ -221,9 +223,10 @@ std::expected<std::string, Death> Worker::ask(const std::string& request, double
     }
     if (now() < deadline) continue;
     if (interrupted) return std::unexpected(kill(Death::Kind::Interrupted, "interrupted"));
+    if (now() >= end) return std::unexpected(kill(Death::Kind::OutOfTime, kOutOfTime));
     if (!extended && cpu_seconds() - cpu_begin < kBusyShare * seconds) {
       extended = true;
-      deadline = begin + kStarved * seconds;
+      deadline = std::min(begin + kStarved * seconds, end);
       continue;
     }
     return std::unexpected(

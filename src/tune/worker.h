@@ -4,6 +4,7 @@
 // requests until it is told to stop, dies, or its parent does.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,9 +15,11 @@
 
 namespace peri::tune {
 
+inline constexpr const char* kOutOfTime = "the time for tuning is up";
+
 // How a worker ended.
 struct Death {
-  enum class Kind : u8 { Died, Hung, Interrupted } kind = Kind::Died;
+  enum class Kind : u8 { Died, Hung, Interrupted, OutOfTime } kind = Kind::Died;
   std::string reason;  // "SIGSEGV", "exit status 3", "no answer within 2.0 s", "interrupted"
 };
 
@@ -38,9 +41,10 @@ class Worker {
 
   // The answer, or how the worker ended: after a death nothing more may be asked. A child that says
   // nothing for `seconds` is killed; one that got little of the CPU in that time is given kStarved
-  // times as long.
+  // times as long. After `most` seconds it is killed in any case: it is out of time.
   std::expected<std::string, Death> ask(const std::string& request, double seconds,
-                                        const std::function<bool()>& is_interrupted = {});
+                                        const std::function<bool()>& is_interrupted = {},
+                                        double most = HUGE_VAL);
 
   // For several requests at a time. False if the worker has ended.
   bool send(const std::string& request);
