@@ -216,6 +216,64 @@ TEST_F(DeviceTest, TimesCallsThatCannotBeRecorded) {
   EXPECT_EQ(fake_.calls["cuGraphLaunch"], 0);
 }
 
+// A recording that others would get into repeats their work, or loses it.
+TEST_F(DeviceTest, OtherThreadsUseTheDeviceWhileOneTimes) {
+  auto device = open();
+  backends::Artifact artifact;
+  artifact.images.push_back({"cubin", "sm_90", "image"});
+  artifact.launches.emplace_back().function = "other";
+  auto code = device->load(artifact);
+  ASSERT_TRUE(code);
+  fake_.kernel_seconds["other"] = 1e-3;
+  i64 recordings_entered = 0;
+  auto call = [&]() -> Expected<void> {
+    fake_.spend(3e-6, "call");
+    std::thread([&] {
+      void* none[1] = {};
+      EXPECT_TRUE(device->launch(**code, 0, {1, 1, 1}, none));
+      EXPECT_TRUE(device->synchronize());
+    }).join();
+    for (const FakeDriver::Node& node : fake_.captured) recordings_entered += node.seconds == 1e-3;
+    return {};
+  };
+  auto seconds = device->time(call, {.samples = 4, .batch = 2});
+  ASSERT_TRUE(seconds);
+  EXPECT_EQ(recordings_entered, 0);
+  EXPECT_EQ(fake_.calls["cuGraphInstantiate"], 1);
+  for (double one : *seconds) EXPECT_NEAR(one, 3e-6, 1e-9);
+}
+
+TEST_F(DeviceTest, WhatATimedCallFreesIsNotHandedOutWhileItIsReplayed) {
+  auto device = open();
+  (void)device->allocate(1000);
+  std::byte *of_call = nullptr, *of_another = nullptr;
+  auto call = [&]() -> Expected<void> {
+    auto block = device->allocate(1000);
+    of_call = block->data;
+    block = {};
+    std::thread([&] { of_another = device->allocate(1000)->data; }).join();
+    return {};
+  };
+  ASSERT_TRUE(device->time(call, {.samples = 2, .batch = 3}));
+  EXPECT_NE(of_call, of_another);
+  EXPECT_EQ(fake_.calls["cuMemAlloc"], 2);
+  EXPECT_THAT(std::vector({of_call, of_another}), testing::Contains(device->allocate(1000)->data));
+}
+
+TEST_F(DeviceTest, ARecordingThatIsSpoiledFromOutsideIsMadeAgain) {
+  auto device = open();
+  auto call = [&]() -> Expected<void> {
+    fake_.spend(3e-6, "call");
+    bool first = fake_.calls["cuStreamBeginCapture"] == 1;
+    if (first) fake_.capture = cuda::kCaptureInvalidated;  // another waits for all of the device
+    return {};
+  };
+  auto seconds = device->time(call, {.samples = 4, .batch = 10});
+  ASSERT_TRUE(seconds);
+  EXPECT_EQ(fake_.calls["cuStreamBeginCapture"], 2);
+  EXPECT_GT(fake_.calls["cuGraphLaunch"], 0);
+}
+
 // --- executables ---
 
 constexpr const char* kFill = "torch.full(x.size(), 7.0, dtype=x.dtype, device=x.device)";

@@ -65,7 +65,6 @@ Expected<Code::Entry> Code::entry_of(const backends::Launch& launch) const {
   entry.config.block[0] = static_cast<unsigned>(launch.threads);
   entry.config.block[1] = entry.config.block[2] = 1;
   entry.config.shared_bytes = static_cast<unsigned>(launch.shared_bytes);
-  entry.config.stream = stream_;
   auto add = [&](const LaunchAttribute& attribute) {
     entry.attributes[entry.config.attribute_count++] = attribute;
   };
@@ -80,9 +79,10 @@ Expected<Code::Entry> Code::entry_of(const backends::Launch& launch) const {
   return entry;
 }
 
-Status Code::launch(i64 index, const std::array<i64, 3>& grid, void** params) const {
+Status Code::launch(i64 index, const std::array<i64, 3>& grid, void** params, Stream stream) const {
   const Entry& entry = entries_[index];
   LaunchConfig config = entry.config;
+  config.stream = stream;
   i64 cluster = 1;
   for (unsigned a = 0; a < config.attribute_count; ++a) {
     if (entry.attributes[a].id == kAttributeClusterDimension) {

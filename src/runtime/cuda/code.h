@@ -13,14 +13,14 @@ class Code final : public runtime::DeviceCode {
  public:
   Code(const Driver& driver, Context context, Stream stream)
       : driver_(driver), context_(context), stream_(stream) {}
-  ~Code() override;  // waits for launches that are queued
+  ~Code() override;  // waits for launches that are queued on `stream`
   Code(const Code&) = delete;
   Code& operator=(const Code&) = delete;
 
   // Fails with `bad-image`, and with `launch-failed` if a function wants more shared memory than
   // the device gives a program.
   Expected<void> load(const backends::Artifact& artifact);
-  Status launch(i64 index, const std::array<i64, 3>& grid, void** params) const;
+  Status launch(i64 index, const std::array<i64, 3>& grid, void** params, Stream stream) const;
 
  private:
   struct Entry {

@@ -78,15 +78,15 @@ class CudaDevice final : public runtime::Device {
     if (bytes == 0) return {};
     Scope scope(driver_, context_);
     auto size = static_cast<std::size_t>(bytes);
-    return check(driver_.copy_in(address_of(to), from, size, stream_), "copying to the device");
+    return check(driver_.copy_in(address_of(to), from, size, stream()), "copying to the device");
   }
 
   Expected<void> copy_out(std::byte* to, const std::byte* from, i64 bytes) override {
     if (bytes == 0) return {};
     Scope scope(driver_, context_);
     auto size = static_cast<std::size_t>(bytes);
-    Status status = driver_.copy_out(to, address_of(from), size, stream_);
-    if (status == kSuccess) status = driver_.stream_synchronize(stream_);
+    Status status = driver_.copy_out(to, address_of(from), size, stream());
+    if (status == kSuccess) status = driver_.stream_synchronize(stream());
     return check(status, "copying from the device");
   }
 
@@ -94,7 +94,7 @@ class CudaDevice final : public runtime::Device {
     if (bytes == 0) return {};
     Scope scope(driver_, context_);
     auto size = static_cast<std::size_t>(bytes);
-    return check(driver_.copy(address_of(to), address_of(from), size, stream_),
+    return check(driver_.copy(address_of(to), address_of(from), size, stream()),
                  "copying on the device");
   }
 
@@ -114,11 +114,11 @@ class CudaDevice final : public runtime::Device {
   Expected<void> launch(const DeviceCode& code, i64 index, const std::array<i64, 3>& grid,
                         void** params) override {
     const auto& loaded = static_cast<const Code&>(code);
-    Status status = loaded.launch(index, grid, params);
+    Status status = loaded.launch(index, grid, params, stream());
     // The driver refuses to launch in another context: it is asked which one is current only then.
     if (status != kSuccess && !is_current(driver_, context_)) {
       Scope scope(driver_, context_);
-      status = loaded.launch(index, grid, params);
+      status = loaded.launch(index, grid, params, stream());
     }
     return check(status, "launching a kernel");
   }
@@ -144,28 +144,41 @@ class CudaDevice final : public runtime::Device {
 
   Expected<void> synchronize() override {
     Scope scope(driver_, context_);
-    return check(driver_.stream_synchronize(stream_), "waiting for the device");
+    return check(driver_.stream_synchronize(stream()), "waiting for the device");
   }
 
   Expected<std::vector<double>> time(FunctionRef<Expected<void>()> call,
                                      const runtime::DeviceTimeRequest& request) override {
+    std::lock_guard lock(timing_);  // two at once would be in each other's times
     Scope scope(driver_, context_);
-    Stopwatch stopwatch(driver_, stream_);
-    if (!request.cold) return stopwatch.time(call, request.samples, request.batch);
-    if (flush_.data == nullptr) {
+    if (timing_stream_ == nullptr) {
+      auto made = check(driver_.stream_create(&timing_stream_, kStreamNonBlocking),
+                        "making a stream to time on");
+      if (!made) return std::unexpected(made.error());
+    }
+    if (request.cold && flush_.data == nullptr) {
       auto buffer = allocate(kFlushTimes * properties_.l2_bytes);
       if (!buffer) return std::unexpected(buffer.error());
       flush_ = std::move(*buffer);
     }
+    Memory::Apart apart(*memory_);
+    // What the calls read may still be in the making.
+    auto ready = check(driver_.stream_synchronize(stream_), "waiting for the device");
+    if (!ready) return std::unexpected(ready.error());
+    Stopwatch stopwatch(driver_, timing_stream_);
+    if (!request.cold) return stopwatch.time(call, request.samples, request.batch);
     auto flush = [&] {
       return check(driver_.set_8(address_of(flush_.data), 0, static_cast<std::size_t>(flush_.bytes),
-                                 stream_),
+                                 stream()),
                    "flushing the device's cache");
     };
     return stopwatch.time_flushed(call, flush, request.samples, request.batch);
   }
 
  private:
+  // Work of other threads goes on while one times, and stays out of what it records.
+  Stream stream() const { return memory_->is_apart() ? timing_stream_ : stream_; }
+
   Expected<void> check(Status status, std::string_view what) const {
     if (status == kSuccess) return {};
     return std::unexpected(error_of(driver_, status, what));
@@ -177,23 +190,25 @@ class CudaDevice final : public runtime::Device {
     auto low = static_cast<unsigned>(bits), high = static_cast<unsigned>(bits >> 32);
     switch (element.size()) {
       case 1:
-        return driver_.set_8(to, static_cast<unsigned char>(bits), count, stream_);
+        return driver_.set_8(to, static_cast<unsigned char>(bits), count, stream());
       case 2:
-        return driver_.set_16(to, static_cast<unsigned short>(bits), count, stream_);
+        return driver_.set_16(to, static_cast<unsigned short>(bits), count, stream());
       case 4:
-        return driver_.set_32(to, low, count, stream_);
+        return driver_.set_32(to, low, count, stream());
       default:
         break;
     }
-    if (low == high) return driver_.set_32(to, low, 2 * count, stream_);
-    Status status = driver_.set_2d_32(to, 8, low, 1, count, stream_);
-    return status == kSuccess ? driver_.set_2d_32(to + 4, 8, high, 1, count, stream_) : status;
+    if (low == high) return driver_.set_32(to, low, 2 * count, stream());
+    Status status = driver_.set_2d_32(to, 8, low, 1, count, stream());
+    return status == kSuccess ? driver_.set_2d_32(to + 4, 8, high, 1, count, stream()) : status;
   }
 
   const Driver& driver_;
   DeviceProperties properties_;
   Context context_;
   Stream stream_;
+  std::mutex timing_;
+  Stream timing_stream_ = nullptr;
   std::shared_ptr<Memory> memory_;
   Storage flush_;
 };

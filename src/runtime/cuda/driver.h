@@ -40,6 +40,8 @@ enum Status : int {
   kSystemNotReady = 802,
   kSystemDriverMismatch = 803,
   kCompatNotSupported = 804,
+  kCaptureUnsupported = 900,
+  kCaptureInvalidated = 901,
   kUnknown = 999,
 };
 

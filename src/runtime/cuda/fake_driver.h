@@ -63,13 +63,15 @@ struct FakeDriver {
   std::map<Address, Block> blocks;
   double clock = 0;
 
-  // Recording: seconds and functions of the nodes.
+  // Recording, of one stream at a time: seconds and functions of the nodes.
   struct Node {
     double seconds;
     std::string function;
   };
-  bool capturing = false;
+  Stream capturing = nullptr;
   std::vector<Node> captured;
+  Status capture = kSuccess;  // what the end of it says
+  std::deque<char> streams;
 
   // Contexts by device. Launches ask for the one that their code was loaded in.
   static constexpr int kMostDevices = 8;
@@ -99,8 +101,9 @@ struct FakeDriver {
     auto found = fails.find(symbol);
     return found == fails.end() ? kSuccess : found->second;
   }
-  void spend(double seconds, const std::string& function) {
-    if (capturing) {
+  // On the stream that is being recorded, if there is one, unless told another.
+  void spend(double seconds, const std::string& function, Stream on = nullptr) {
+    if (capturing != nullptr && (on == nullptr || on == capturing)) {
       captured.push_back({seconds, function});
     } else {
       clock += seconds;
@@ -211,9 +214,9 @@ inline void fill_memory(Driver& d) {
     std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes);
     return it().count("cuMemcpyDtoDAsync");
   };
-  d.set_8 = [](Address to, unsigned char value, std::size_t count, Stream) {
+  d.set_8 = [](Address to, unsigned char value, std::size_t count, Stream on) {
     std::memset(reinterpret_cast<void*>(to), value, count);
-    it().spend(it().set_seconds, "");
+    it().spend(it().set_seconds, "", on);
     return it().count("cuMemsetD8Async");
   };
   d.set_16 = [](Address to, unsigned short value, std::size_t count, Stream) {
@@ -270,7 +273,7 @@ inline void fill_code(Driver& d) {
     }
     it().launches.push_back(std::move(launch));
     auto seconds = it().kernel_seconds.find(name);
-    it().spend(seconds == it().kernel_seconds.end() ? 1e-6 : seconds->second, name);
+    it().spend(seconds == it().kernel_seconds.end() ? 1e-6 : seconds->second, name, config->stream);
     if (auto run = it().kernels.find(name); run != it().kernels.end()) run->second(*config, params);
     return it().count("cuLaunchKernelEx");
   };
@@ -290,21 +293,31 @@ inline void fill_code(Driver& d) {
 
 inline void fill_streams(Driver& d) {
   d.stream_create = [](Stream* stream, unsigned) {
-    *stream = handle<Stream>(&it());
+    *stream = handle<Stream>(&it().streams.emplace_back());
     return it().count("cuStreamCreate");
   };
-  d.stream_synchronize = [](Stream) {
+  d.stream_synchronize = [](Stream on) {
     Status status = it().count("cuStreamSynchronize");
+    if (on == it().capturing) {
+      it().capture = kCaptureInvalidated;
+      return kCaptureUnsupported;
+    }
     return it().sticky != kSuccess ? it().sticky : status;
   };
-  d.capture_begin = [](Stream, int) {
+  d.capture_begin = [](Stream on, int mode) {
     it().captured.clear();
     Status status = it().count("cuStreamBeginCapture");
-    it().capturing = status == kSuccess;
+    if (mode != kCaptureRelaxed) status = kInvalidValue;
+    it().capturing = status == kSuccess ? on : nullptr;
+    it().capture = kSuccess;
     return status;
   };
   d.capture_end = [](Stream, Graph* graph) {
-    it().capturing = false;
+    it().capturing = nullptr;
+    if (it().capture != kSuccess) {
+      *graph = nullptr;
+      return it().capture;
+    }
     *graph = handle<Graph>(new std::vector<FakeDriver::Node>(it().captured));
     return it().count("cuStreamEndCapture");
   };

@@ -7,11 +7,13 @@ namespace peri::cuda {
 namespace {
 
 constexpr i64 kSamplesQueued = 16;      // before the host waits
+constexpr i64 kRecordings = 3;          // tries, as others may spoil one
 constexpr double kLeastSeconds = 1e-9;  // noise may take more off than there is
 
 }  // namespace
 
 Stopwatch::~Stopwatch() {
+  (void)driver_.stream_synchronize(stream_);  // after an error work is still queued
   for (GraphExec exec : recorded_) (void)driver_.graph_exec_destroy(exec);
   for (Event event : events_) (void)driver_.event_destroy(event);
 }
@@ -21,16 +23,21 @@ Expected<void> Stopwatch::check(Status status) const {
   return std::unexpected(error_of(driver_, status, "timing on the device"));
 }
 
+// Relaxed: other threads keep calling what they like. One that waits for the whole device spoils
+// the recording all the same, in any mode.
 GraphExec Stopwatch::record(Work work) {
-  if (driver_.capture_begin(stream_, kCaptureRelaxed) != kSuccess) return nullptr;
-  auto done = work();
-  Graph graph = nullptr;
-  Status ended = driver_.capture_end(stream_, &graph);
   GraphExec exec = nullptr;
-  if (done && ended == kSuccess && graph != nullptr) {
-    if (driver_.graph_instantiate(&exec, graph, 0) == kSuccess) recorded_.push_back(exec);
+  Status ended = kCaptureInvalidated;
+  for (i64 i = 0; i < kRecordings && ended == kCaptureInvalidated; ++i) {
+    if (driver_.capture_begin(stream_, kCaptureRelaxed) != kSuccess) return nullptr;
+    auto done = work();
+    Graph graph = nullptr;
+    ended = driver_.capture_end(stream_, &graph);
+    if (done && ended == kSuccess && graph != nullptr) {
+      if (driver_.graph_instantiate(&exec, graph, 0) == kSuccess) recorded_.push_back(exec);
+    }
+    if (graph != nullptr) (void)driver_.graph_destroy(graph);
   }
-  if (graph != nullptr) (void)driver_.graph_destroy(graph);
   return exec;
 }
 

@@ -10,7 +10,8 @@ namespace peri::cuda {
 
 // Work is recorded as a graph and replayed, so that the host keeps ahead of the device: what passes
 // between two events is the device's time alone. Work that cannot be recorded, since it waits for
-// the device, is queued anew each time. The device's context must be current.
+// the device, is queued anew each time. The device's context must be current, and nobody else may
+// use the stream: what others queue would become part of the recording.
 class Stopwatch {
  public:
   using Work = FunctionRef<Expected<void>()>;  // queues on the stream
