@@ -3,16 +3,20 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <set>
 #include <sstream>
 
+#include "backends/triton/cache_folder.h"
 #include "backends/triton/toolchain.h"
 #include "driver/arguments.h"
 #include "driver/check_result.h"
@@ -581,6 +585,127 @@ done)",
   EXPECT_EQ(binary->function, spare[1]);
   EXPECT_EQ(starts(3).size(), 3u);  // the next spare
   fs::remove(log);
+}
+
+// --- what compilers leave behind ---
+
+// A temporary folder of the test's own, while it lives.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    fs::create_directories(path);
+    setenv("TMPDIR", path.c_str(), 1);
+  }
+  ~TemporaryFolder() {
+    unsetenv("TMPDIR");
+    fs::remove_all(path);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::vector<std::string> caches() const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(path)) {
+      std::string name = entry.path().filename();
+      if (name.starts_with("peri-triton-cache-")) found.push_back(name);
+    }
+    return found;
+  }
+  // Once `holds` does, or after ten seconds.
+  static bool waits_for(const std::function<bool()>& holds) {
+    for (int wait = 0; wait < 1000 && !holds(); ++wait) usleep(10'000);
+    return holds();
+  }
+
+  const fs::path path = fs::temp_directory_path() / fmt::format("peri-toolchain-{}", getpid());
+};
+
+// A shell that fills the folder that it caches in, and hangs in a child if the kernel says so.
+triton::ToolchainOptions caching_shell(const fs::path& notes) {
+  triton::ToolchainOptions options;
+  options.python = "/bin/sh";
+  options.timeout = 5;
+  options.arguments = {"-c", fmt::format(R"(echo '{{"hello": true, "version": "3.6.0"}}'
+read -r line; mkdir -p $TRITON_CACHE_DIR/deep; echo code >$TMPDIR/deep/file
+case "$line" in
+  *hang*) sleep 100 & echo $! >{0}/child; wait;;
+  *crash*) sleep 100 & echo $! >{0}/child; kill -SEGV $$;;
+esac
+echo '{{"ok": true}}'; read -r line)",
+                                         notes.string())};
+  return options;
+}
+
+bool is_running(const fs::path& number) {
+  std::ifstream file(number);
+  i64 pid = 0;
+  file >> pid;
+  std::ifstream stat(fmt::format("/proc/{}/stat", pid));
+  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  return pid > 0 && !text.empty() && text.find(") Z") == std::string::npos;
+}
+
+TEST(Toolchain, RemovesWhatACompilerCached) {
+  TemporaryFolder folder;
+  for (const char* how : {"", "# hang\n", "# crash\n"}) {
+    triton::ToolchainOptions options = caching_shell(folder.path);
+    if (*how != 0) options.timeout = 0.5;
+    triton::Source source = tiny_source();
+    source.text += how;
+    {
+      triton::Toolchain toolchain(options);
+      EXPECT_EQ(toolchain.compile(source, triton::targets()[1]).has_value(), *how == 0);
+    }
+    EXPECT_THAT(folder.caches(), testing::IsEmpty()) << how;
+    EXPECT_TRUE(folder.waits_for([&] { return !is_running(folder.path / "child"); })) << how;
+  }
+}
+
+TEST(Toolchain, RemovesWhatKilledProcessesLeft) {
+  TemporaryFolder folder;
+  const fs::path left = folder.path / "peri-triton-cache-abcdef";
+  fs::create_directories(left / "deep");
+  auto held = triton::CacheFolder::make();
+  ASSERT_TRUE(held) << held.error().message;
+  triton::Toolchain toolchain(caching_shell(folder.path));
+  EXPECT_TRUE(toolchain.compile(tiny_source(), triton::targets()[1]));
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(held->path()));
+}
+
+// The real worker, with a Triton that hangs.
+TEST(Toolchain, CompilersEndWithAKilledProcess) {
+  TemporaryFolder folder;
+  const fs::path package = folder.path / "triton";
+  fs::create_directories(package / "backends");
+  std::ofstream(package / "__init__.py")
+      << "import os, time\n__version__ = '3.6.0'\n"
+         "def jit(f): return f\n"
+         "def compile(*a, **k):\n"
+         "    os.makedirs(os.environ['TRITON_CACHE_DIR'] + '/deep')\n"
+         "    open('"
+      << (folder.path / "worker").string()
+      << "', 'w').write(str(os.getpid()))\n    time.sleep(100)\n";
+  std::ofstream(package / "language.py");
+  std::ofstream(package / "compiler.py") << "ASTSource = lambda *a: None\n";
+  std::ofstream(package / "backends" / "__init__.py");
+  std::ofstream(package / "backends" / "compiler.py") << "GPUTarget = lambda *a: None\n";
+  setenv("PYTHONPATH", folder.path.c_str(), 1);
+  const pid_t owner = fork();
+  if (owner == 0) {
+    triton::ToolchainOptions options;
+    options.timeout = 60;
+    triton::Toolchain toolchain(options);
+    (void)toolchain.compile(tiny_source(), triton::targets()[1]);
+    _exit(0);
+  }
+  unsetenv("PYTHONPATH");
+  ASSERT_TRUE(folder.waits_for([&] { return is_running(folder.path / "worker"); }));
+  EXPECT_EQ(folder.caches().size(), 1u);
+  kill(owner, SIGKILL);
+  EXPECT_TRUE(folder.waits_for([&] { return !is_running(folder.path / "worker"); }));
+  EXPECT_THAT(folder.caches(), testing::IsEmpty());
+  waitpid(owner, nullptr, 0);
 }
 
 TEST(Toolchain, EndsAHang) {

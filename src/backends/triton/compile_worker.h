@@ -1,11 +1,12 @@
-// The script of a compile worker, which the binary carries: see toolchain.h.
+// The script of a compile worker, which the binary carries: see toolchain.h. Its argument is the
+// number of the process that it works for; TRITON_CACHE_DIR names a folder that is its own.
 #pragma once
 
 namespace peri::triton {
 
 inline constexpr const char* kCompileWorker = R"(
 # Compiles Triton kernels for a named target, one JSON line a request, one a reply.
-import base64, importlib.util, json, linecache, os, shutil, sys, tempfile, traceback
+import base64, importlib.util, json, linecache, os, shutil, signal, sys, threading, time, traceback
 
 if sys.path and sys.path[0] == "":
     sys.path.pop(0)
@@ -21,8 +22,30 @@ def reply(**fields):
 if importlib.util.find_spec("triton") is None:
     reply(hello=True, missing=True, python=sys.version.split()[0])
     sys.exit(0)
-cache = tempfile.mkdtemp(prefix="peri-triton-")
-os.environ["TRITON_CACHE_DIR"] = cache
+cache = os.environ["TRITON_CACHE_DIR"]
+
+
+def start_of(process):  # when it started; None: it has ended
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            fields = file.read().rsplit(") ", 1)[1].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+# A parent-death signal would come when the thread ends that started this, and a script between the
+# two would get it. The end of the input comes late to a compiler that hangs, and not at all while a
+# fork of the process lives.
+def end_with(process):
+    start = start_of(process)
+    while start is not None and start_of(process) == start:
+        time.sleep(0.5)
+    shutil.rmtree(cache, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+threading.Thread(target=end_with, args=[sys.argv[1]], daemon=True).start()
 os.environ.pop("TRITON_INTERPRET", None)
 import triton
 from triton.backends.compiler import GPUTarget

@@ -9,12 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "backends/triton/cache_folder.h"
 #include "backends/triton/compile_worker.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
@@ -64,7 +66,8 @@ bool is_supported(std::string_view version) {
 
 }  // namespace
 
-// One Python process, and the socket that is its standard input and output.
+// One Python process with its children, the socket that is its standard input and output, and the
+// folder that it caches in.
 class Toolchain::Worker {
  public:
   static Expected<std::unique_ptr<Worker>> start(const ToolchainOptions& options) {
@@ -76,7 +79,7 @@ class Toolchain::Worker {
   ~Worker() {
     if (socket_ >= 0) ::close(socket_);
     if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
+      ::kill(-pid_, SIGKILL);
       ::waitpid(pid_, nullptr, 0);
     }
     if (log_ >= 0) ::close(log_);
@@ -125,30 +128,44 @@ class Toolchain::Worker {
       return fail("no-python", fmt::format("no socket pair: {}", std::strerror(errno)));
     }
     socket_ = ends[0];
+    File other_end(ends[1]);
+    auto cache = CacheFolder::make();
+    if (!cache) return std::unexpected(cache.error());
+    cache_ = std::move(*cache);
     log_ = ::memfd_create("compiler-log", MFD_CLOEXEC);
     std::vector<std::string> words = {options.python};
     if (options.arguments.empty()) {
-      words.insert(words.end(), {"-c", kCompileWorker});
+      words.insert(words.end(), {"-c", kCompileWorker, fmt::format("{}", ::getpid())});
     } else {
       words.insert(words.end(), options.arguments.begin(), options.arguments.end());
     }
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
+    std::vector<std::string> variables = {"TRITON_CACHE_DIR=", "TMPDIR="};
+    std::vector<char*> environment;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      auto is_entry = [&](const std::string& v) { return std::string_view(*entry).starts_with(v); };
+      if (std::ranges::none_of(variables, is_entry)) environment.push_back(*entry);
+    }
+    for (std::string& variable : variables) {
+      variable += cache_.path().string();
+      environment.push_back(variable.data());
+    }
+    environment.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
     if (log_ >= 0) posix_spawn_file_actions_adddup2(&actions, log_, 2);
-    // Ctrl-C is for the caller, who ends workers itself.
+    // Ctrl-C is for the caller, who ends workers itself, together with what they have started.
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     int failed = ::posix_spawnp(&pid_, options.python.c_str(), &actions, &attributes,
-                                arguments.data(), environ);
+                                arguments.data(), environment.data());
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
     if (failed == 0) return {};
     pid_ = -1;
     return fail("no-python",
@@ -187,6 +204,11 @@ class Toolchain::Worker {
   std::unexpected<Error> crashed() {
     int status = 0;
     std::string how = "ended";
+    if (pid_ > 0) {  // its number stays taken until it is waited for
+      siginfo_t info;
+      ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+      ::kill(-pid_, SIGKILL);
+    }
     if (pid_ > 0 && ::waitpid(pid_, &status, 0) == pid_) {
       if (WIFSIGNALED(status)) how = fmt::format("died of signal {}", WTERMSIG(status));
       if (WIFEXITED(status)) how = fmt::format("ended with status {}", WEXITSTATUS(status));
@@ -206,6 +228,7 @@ class Toolchain::Worker {
   pid_t pid_ = -1;
   int socket_ = -1;
   int log_ = -1;
+  CacheFolder cache_;
   std::string buffer_;
   std::string compiler_;
 };
@@ -239,6 +262,7 @@ Expected<std::unique_ptr<Toolchain::Worker>> Toolchain::take() {
     idle_.pop_back();
     return worker;
   }
+  std::call_once(swept_, CacheFolder::remove_abandoned);
   std::unique_ptr<Worker> spare = std::move(spare_);
   bool had_spare = spare != nullptr;
   lock.unlock();

@@ -2,7 +2,8 @@
 //
 // A process starts when all others are busy, up to one for each CPU, and serves many requests. It
 // needs no GPU and no torch. A compiler that crashes or hangs costs its request only: from the
-// first crash on, a spare process loads Triton ahead of the next.
+// first crash on, a spare process loads Triton ahead of the next. Processes end when this one does,
+// however it ends, and leave nothing behind.
 #pragma once
 
 #include <condition_variable>
@@ -75,6 +76,7 @@ class Toolchain {
   ToolchainOptions options_;
   std::mutex mutex_;
   std::condition_variable freed_;
+  std::once_flag swept_;  // of what killed processes left
   std::vector<std::unique_ptr<Worker>> idle_;
   std::unique_ptr<Worker> spare_;  // has yet to say hello
   i64 busy_ = 0;
