@@ -108,6 +108,30 @@ if hasattr(interpreter, "mangle_type"):
     interpreter.mangle_type = mangle_type
 
 
+# Numbers as the compiler types them: f32, or i32 where they fit, unless an annotation says otherwise.
+_init_args_hst = interpreter.GridExecutor._init_args_hst
+
+
+def _typed(number, annotation):
+    declared = triton.runtime.jit._normalize_ty(annotation)
+    if isinstance(number, float):
+        dtype, kind = (tl.float64, np.float64) if declared == "fp64" else (tl.float32, np.float32)
+    elif isinstance(number, int) and declared == "i64":
+        dtype, kind = tl.int64, np.int64
+    else:
+        return number
+    return tl.tensor(interpreter.TensorHandle(np.array([number], kind), dtype), dtype)
+
+
+def init_args_hst(self, args_dev, kwargs):
+    args, kwargs = _init_args_hst(self, args_dev, kwargs)
+    types = self.fn.__annotations__
+    return [_typed(a, types.get(name, "")) for name, a in zip(self.arg_names, args)], kwargs
+
+
+interpreter.GridExecutor._init_args_hst = init_args_hst
+
+
 def argument(spec):
     if not isinstance(spec, dict):
         return spec

@@ -79,8 +79,11 @@ RootText Emitter::run(i64 root) {
     result_.launch.grid[0] = kernel_.syms->integer(0);
   }
   std::string parameters;
-  for (const std::string& name : result_.names) {
-    parameters += (parameters.empty() ? "" : ", ") + name;
+  for (std::size_t i = 0; i < result_.names.size(); ++i) {
+    parameters += (i == 0 ? "" : ", ") + result_.names[i];
+    // Called from Python, a number is f32, or i32 where it fits, unless the function says otherwise.
+    if (result_.types[i] == "fp64") parameters += ": tl.float64";
+    if (result_.types[i] == "i64") parameters += ": tl.int64";
   }
   result_.source = fmt::format("@triton.jit\ndef {}({}):\n{}", result_.function, parameters, body);
   result_.launch.function = result_.function;

@@ -186,6 +186,16 @@ def scal(x, n: int, p: float):
 
 
 @helion.kernel()
+def wide_scalars(x, n: int, p: float):
+    a = torch.empty(x.size(), dtype=torch.float64)
+    b = torch.empty(x.size(), dtype=torch.int64)
+    for t in hl.tile(x.size(0)):
+        a[t] = x[t] * p + p
+        b[t] = hl.full([t], n, dtype=torch.int64) * 1000003
+    return a, b
+
+
+@helion.kernel()
 def cmp(x, y):
     o = torch.empty(x.size(), dtype=torch.int32)
     for t in hl.tile(x.size(0)):
