@@ -212,25 +212,35 @@ i64 count_entries(const std::string& cache, const std::string& prefix) {
 }
 
 // What was found before that is kept, and so is the culprit's name.
-TEST_F(KernelOnDevice, ACandidateThatBreaksTheDeviceIsAnError) {
+TEST_F(KernelOnDevice, ADeviceThatStopsWorkingEndsTuning) {
   auto there = to_device(arange(Dtype::F32, kSize), "cuda");
   ASSERT_TRUE(there);
   Kernel kernel = load();
   ASSERT_TRUE(kernel(*there));
-  for (i64 last : {40, 20000}) {  // while the default is timed, and later
+  auto error_after = [&](i64 last, cuda::Status status) {
     i64 calls = 0;
     fake().kernels["twice"] = [&](const cuda::LaunchConfig& config, void** params) {
       driver::run_twice(config, params);
-      if (++calls == last) fake().sticky = cuda::kIllegalAddress;
+      if (++calls == last) fake().sticky = status;
     };
     auto tuned = kernel.tune(std::vector<Arg>{*there}, 0.5);
     fake().sticky = cuda::kSuccess;
     fake().kernels["twice"] = driver::run_twice;
-    ASSERT_FALSE(tuned);
-    EXPECT_EQ(tuned.error().code, "device-fault");
-    EXPECT_EQ(count_entries(machine_.cache(), "tuned-"), last == 40 ? 0 : 1);
-    EXPECT_EQ(count_entries(machine_.cache(), "quarantine-"), last == 40 ? 0 : 1);
-  }
+    EXPECT_FALSE(tuned);
+    return tuned ? Error{} : tuned.error();
+  };
+  // While the default is timed, and later: by no fault of the candidate's, and by one.
+  EXPECT_EQ(error_after(40, cuda::kIllegalAddress).code, "device-fault");
+  EXPECT_EQ(count_entries(machine_.cache(), "tuned-"), 0);
+  const Error lost = error_after(20000, cuda::kUnknown);
+  EXPECT_EQ(lost.code, "device-lost");
+  EXPECT_THAT(lost.hint, testing::HasSubstr("Xid"));
+  EXPECT_EQ(count_entries(machine_.cache(), "tuned-"), 1);
+  EXPECT_EQ(count_entries(machine_.cache(), "quarantine-"), 0);
+  const Error fault = error_after(20000, cuda::kIllegalAddress);
+  EXPECT_EQ(fault.code, "device-fault");
+  EXPECT_THAT(fault.message, testing::HasSubstr("a candidate broke the device"));
+  EXPECT_EQ(count_entries(machine_.cache(), "quarantine-"), 1);
 }
 
 }  // namespace

@@ -248,8 +248,12 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   Measuring with(c, workload, session, worker_bytes(c, arguments));
   auto record = tune::tune(strategy, c.default_config, with.benches(), with.builder(), session,
                            std::move(described));
-  if (record) record->elapsed = session.clock() - started;
-  return record;
+  if (!record) return record;
+  record->elapsed = session.clock() - started;
+  const std::optional<Error>& lost = with.benches()[0]->failure();
+  if (!lost || !is_in_process(c)) return record;
+  keep_result(c, *record);
+  return std::unexpected(*lost);
 }
 
 }  // namespace
@@ -291,12 +295,6 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
   c.config = record->trials[record->winner].config;
   c.config_origin = "tuned";
   keep_result(c, *record);
-  if (is_in_process(c) && record->stopped == tune::kNoWorker) {
-    return fail("device-fault",
-                fmt::format("a candidate broke the device: {}", record->trials.back().reason),
-                "the best config before it is kept; `peri tune` tries candidates in processes of "
-                "their own");
-  }
   return record;
 }
 

@@ -31,7 +31,7 @@ Outlook outlook_of_default(const Compilation& c);
 // compiled and run in a worker process, on copies of the arguments that they write to; in this one
 // if the request lets it open the device (`opens_device`). The arguments are on the host. The best
 // config becomes the compilation's, with origin "tuned", and goes to the cache with its record;
-// before a `device-fault` of this process too.
+// so does the best so far where this process loses the device, which is an error.
 Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
                                    const TuneOptions& options);
 

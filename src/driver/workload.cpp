@@ -26,7 +26,7 @@ constexpr double kLongSample = 1e-3;
 // What a process cannot get over ends it.
 Error checked(Error error) {
   bool lost = error.code == "device-fault" || error.code == "device-lost";
-  if (lost) throw tune::WorkloadLost(error.message);
+  if (lost) throw tune::WorkloadLost(std::move(error));
   return error;
 }
 
@@ -240,7 +240,7 @@ double KernelWorkload::time(const Candidate& candidate, i64 batch, bool cold,
   bool is_long = last_seconds_ * static_cast<double>(batch) > kLongSample;
   i64 samples = is_long ? 1 : kDeviceSamples;
   auto seconds = time_samples(code, leaves_, {.samples = samples, .batch = batch, .cold = cold});
-  if (!seconds) throw tune::WorkloadLost(checked(seconds.error()).message);
+  if (!seconds) throw tune::WorkloadLost(checked(seconds.error()));
   last_seconds_ = tune::median_of(std::move(*seconds));
   return last_seconds_;
 }

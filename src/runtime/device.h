@@ -80,7 +80,8 @@ class Device {
   // `count` elements of 1, 2, 4 or 8 bytes.
   virtual Expected<void> fill(std::byte* to, i64 count, std::span<const std::byte> element) = 0;
 
-  // Loads the images of an artifact. Fails with `bad-image` (damaged, or of another target).
+  // Loads the images of an artifact. Fails with `bad-image` (damaged, or of another target), and
+  // with `driver-too-old`.
   virtual Expected<std::shared_ptr<DeviceCode>> load(const backends::Artifact& artifact) = 0;
   // Launches function `index` of `code`; `params` point to its parameters, which are copied.
   virtual Expected<void> launch(const DeviceCode& code, i64 index, const std::array<i64, 3>& grid,

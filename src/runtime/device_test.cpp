@@ -155,6 +155,59 @@ TEST_F(DeviceTest, DamagedCodeIsNamed) {
   EXPECT_EQ(code.error().code, "bad-image");
 }
 
+TEST_F(DeviceTest, CodeOfAnAssemblerNewerThanTheDriverAsksForANewerDriver) {
+  std::string header(64, '\0');  // of an ELF file for CUDA that 12.8's assembler made
+  header.replace(0, 4, "\177ELF");
+  header[18] = static_cast<char>(190);
+  header[20] = static_cast<char>(128);
+  fake_.fails["cuModuleLoadData"] = cuda::kInvalidImage;
+  auto error_of = [&](const std::string& image, int driver) {
+    fake_.version = driver;
+    backends::Artifact artifact;
+    artifact.images.push_back({"cubin", "sm_90", image});
+    auto code = open()->load(artifact);
+    EXPECT_FALSE(code);
+    return code ? Error{} : code.error();
+  };
+  Error error = error_of(header, 12040);
+  EXPECT_EQ(error.code, "driver-too-old");
+  EXPECT_THAT(error.message, HasSubstr("of CUDA 12.8, and the driver is for 12.4"));
+  EXPECT_THAT(error.hint, HasSubstr("CUDA 12.8 or newer"));
+  EXPECT_EQ(error_of(header, 12080).code, "bad-image");
+  const std::string note = "\177ELF note: Cuda compilation tools, release 13.0, V13.0.48";
+  EXPECT_EQ(error_of(note, 12090).code, "driver-too-old");
+  EXPECT_EQ(error_of(note, 13000).code, "bad-image");
+  EXPECT_EQ(error_of(header.substr(0, 40), 12040).code, "bad-image");
+  EXPECT_EQ(error_of("", 12040).code, "bad-image");
+}
+
+TEST_F(DeviceTest, ALostDeviceIsSaidToBe) {
+  auto device = open();
+  for (cuda::Status status : {cuda::kEccUncorrectable, cuda::kNvlinkUncorrectable, cuda::kContained,
+                              cuda::kContextIsDestroyed, cuda::kUnknown}) {
+    fake_.sticky = status;
+    auto done = device->synchronize();
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, "device-lost") << status;
+    EXPECT_NE(done.error().hint, "") << status;
+  }
+}
+
+TEST_F(DeviceTest, AResultThatOnlyTheDriverKnowsIsNamedAsItDoes) {
+  auto device = open();
+  fake_.sticky = static_cast<cuda::Status>(801);
+  auto named = device->synchronize();
+  ASSERT_FALSE(named);
+  EXPECT_EQ(named.error().code, "device-error");
+  EXPECT_THAT(named.error().message, HasSubstr("CUDA_ERROR: as the test wants it"));
+  fake_.sticky = static_cast<cuda::Status>(4711);
+  auto unnamed = device->synchronize();
+  ASSERT_FALSE(unnamed);
+  EXPECT_EQ(unnamed.error().code, "device-error");
+  EXPECT_THAT(unnamed.error().message, HasSubstr("error 4711"));
+  EXPECT_THAT(unnamed.error().hint, HasSubstr("dmesg"));
+}
+
 TEST_F(DeviceTest, LaunchesAskForSharedMemoryClustersAndCooperation) {
   auto device = open();
   backends::Artifact artifact;

@@ -104,8 +104,11 @@ class LocalBench : public Bench {
   }
 
   Verdict lose(const WorkloadLost& lost) {
-    failure_ = {"device-fault", fmt::format("a candidate broke the device: {}", lost.what()),
-                "`peri tune` tries candidates in processes of their own"};
+    failure_ = lost.error();
+    if (failure_->code != "device-fault") return {Status::Skipped, lost.what()};
+    failure_->message = fmt::format("a candidate broke the device: {}", lost.what());
+    failure_->hint =
+        "what was found before is kept; `peri tune` tries candidates in processes of their own";
     return {Status::Crashed, lost.what()};
   }
 

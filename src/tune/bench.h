@@ -53,9 +53,15 @@ class Workload {
 };
 
 // A workload throws this where it can go on no more, as when the device has stopped working: a
-// worker ends by it, and is replaced; a bench in this process fails with `device-fault`.
+// worker ends by it, and is replaced; a bench in this process fails with its error.
 class WorkloadLost : public std::runtime_error {
-  using std::runtime_error::runtime_error;
+ public:
+  explicit WorkloadLost(Error error)
+      : std::runtime_error(error.message), error_(std::move(error)) {}
+  const Error& error() const { return error_; }
+
+ private:
+  Error error_;
 };
 
 // Code of an error of Workload::check, which the reason of the verdict then begins with.

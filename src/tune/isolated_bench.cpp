@@ -49,7 +49,7 @@ class Server {
 
   // The next process may find the device at work again.
   void end_if_lost() const {
-    if (bench_->failure()) throw WorkloadLost(bench_->failure()->message);
+    if (bench_->failure()) throw WorkloadLost(*bench_->failure());
   }
 
   Json trust(const Json& request) {

@@ -30,7 +30,7 @@ class FakeDevice : public Workload {
   void run(const Candidate&) override {}
   void flush_caches() override {}
   double time(const Candidate& candidate, i64, bool, const Clock&) override {
-    if (++timings >= lost_at) throw WorkloadLost("it is gone");
+    if (++timings >= lost_at) throw WorkloadLost({"device-fault", "it is gone", ""});
     return slowness * cost(*static_cast<const Config*>(candidate.get()));
   }
 

@@ -1,12 +1,40 @@
 #include "runtime/cuda/code.h"
 
+#include <elf.h>
 #include <fmt/format.h>
+
+#include <cstdio>
+#include <cstring>
 
 namespace peri::cuda {
 
 namespace {
 
 constexpr i64 kSharedByDefault = 48 << 10;  // more must be asked for
+
+// The CUDA version of the assembler that made an image, as the driver counts it (12080); 0: it does
+// not say.
+int version_of(std::string_view image) {
+  static constexpr std::string_view kTools = "Cuda compilation tools, release ";
+  int major = 0, minor = 0;
+  if (std::size_t at = image.find(kTools); at != std::string_view::npos) {
+    std::string release(image.substr(at + kTools.size(), 16));
+    if (std::sscanf(release.c_str(), "%d.%d", &major, &minor) == 2)
+      return 1000 * major + 10 * minor;
+  }
+  // Before CUDA 12.9 it was the version of the ELF file: 128.
+  static constexpr u16 kCudaMachine = 190;
+  Elf64_Ehdr header;
+  if (image.size() < sizeof header || !image.starts_with(ELFMAG)) return 0;
+  std::memcpy(&header, image.data(), sizeof header);
+  if (header.e_machine != kCudaMachine || header.e_version < 100) return 0;
+  auto version = static_cast<int>(header.e_version);
+  return version / 10 * 1000 + version % 10 * 10;
+}
+
+std::string name_of(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
 
 LaunchAttribute number_attribute(LaunchAttributeId id, int value) {
   LaunchAttribute attribute{};
@@ -33,6 +61,15 @@ Expected<void> Code::load(const backends::Artifact& artifact) {
     if (status != kSuccess) {
       Error error = error_of(driver_, status, fmt::format("loading code for {}", image.target));
       if (error.code == "launch-failed") error.code = "bad-image";
+      int version = 0, made_by = version_of(image.bytes);
+      (void)driver_.driver_version(&version);
+      if (error.code == "bad-image" && version > 0 && version < made_by) {
+        error.code = "driver-too-old";
+        error.message +=
+            fmt::format("; the code is made by the tools of CUDA {}, and the driver is for {}",
+                        name_of(made_by), name_of(version));
+        error.hint = fmt::format("install a driver for CUDA {} or newer", name_of(made_by));
+      }
       return std::unexpected(std::move(error));
     }
     modules_.push_back(module);

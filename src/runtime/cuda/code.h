@@ -17,8 +17,8 @@ class Code final : public runtime::DeviceCode {
   Code(const Code&) = delete;
   Code& operator=(const Code&) = delete;
 
-  // Fails with `bad-image`, and with `launch-failed` if a function wants more shared memory than
-  // the device gives a program.
+  // Fails with `bad-image`, with `driver-too-old` if the compiler is newer than the driver, and
+  // with `launch-failed` if a function wants more shared memory than the device gives a program.
   Expected<void> load(const backends::Artifact& artifact);
   Status launch(i64 index, const std::array<i64, 3>& grid, void** params, Stream stream) const;
 

@@ -16,6 +16,9 @@ struct Row {
 constexpr std::string_view kFaultHint =
     "the kernel wrote or read where it may not; run it with `--device cpu --check`, and report it";
 
+constexpr std::string_view kOtherHint =
+    "NVIDIA's documentation of CUresult explains it; `dmesg` may say more";
+
 constexpr Row kRows[] = {
     {kOutOfMemory, "out-of-memory", "use smaller tensors, or free what other programs hold"},
     {kStubLibrary, "no-driver", "libcuda.so.1 is the toolkit's stub: install NVIDIA's driver"},
@@ -29,7 +32,11 @@ constexpr Row kRows[] = {
     {kUnsupportedPtxVersion, "driver-too-old", "install a newer driver"},
     {kNotFound, "bad-image", "compile it again: `--no-cache`"},
     {kEccUncorrectable, "device-lost", "the device's memory is damaged: look at `nvidia-smi -q`"},
+    {kNvlinkUncorrectable, "device-lost", "a link to the device failed: look at `nvidia-smi -q`"},
+    {kContained, "device-lost", "the device's memory is damaged: look at `nvidia-smi -q`"},
     {kContextIsDestroyed, "device-lost", "the device was reset: start again"},
+    {kUnknown, "device-lost",
+     "the driver does not know why: look for `Xid` in `dmesg`, and at `nvidia-smi -q`"},
     {kIllegalAddress, "device-fault", kFaultHint},
     {kLaunchTimeout, "device-fault", "the kernel ran for too long on a device with a display"},
     {kAssert, "device-fault", kFaultHint},
@@ -52,14 +59,17 @@ std::string text_of(const Driver& driver, Status status) {
   const char* text = nullptr;
   (void)driver.error_name(status, &name);
   (void)driver.error_text(status, &text);
-  if (name == nullptr) return fmt::format("error {}", static_cast<int>(status));
+  if (name == nullptr) {
+    return fmt::format("error {}, which the driver has no name for", static_cast<int>(status));
+  }
   return text == nullptr ? name : fmt::format("{}: {}", name, text);
 }
 
 }  // namespace
 
 Error error_of(const Driver& driver, Status status, std::string_view what) {
-  Error error{"device-error", fmt::format("{}: {}", what, text_of(driver, status)), ""};
+  Error error{"device-error", fmt::format("{}: {}", what, text_of(driver, status)),
+              std::string(kOtherHint)};
   for (const Row& row : kRows) {
     if (row.status != status) continue;
     error.code = row.code;
@@ -95,7 +105,8 @@ Expected<void> start(const Driver& driver) {
   Status status = driver.init(0);
   if (status == kSuccess) return {};
   Error error = error_of(driver, status, "the driver does not start");
-  if (error.code == "device-error" || error.code == "launch-failed") error.code = "no-driver";
+  bool is_general = error.code == "device-error" || error.code == "device-lost";
+  if (is_general || error.code == "launch-failed") error.code = "no-driver";
   return std::unexpected(std::move(error));
 }
 

@@ -129,8 +129,10 @@ inline void fill_queries(Driver& d) {
     return it().count("cuDriverGetVersion");
   };
   d.error_name = [](Status status, const char** name) {
-    *name = status == kIllegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR";
-    return kSuccess;
+    *name = status > kUnknown           ? nullptr
+            : status == kIllegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                                        : "CUDA_ERROR";
+    return *name == nullptr ? kInvalidValue : kSuccess;
   };
   d.error_text = [](Status, const char** text) {
     *text = "as the test wants it";
