@@ -12,16 +12,14 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <future>
 #include <set>
 #include <sstream>
 
 #include "backends/triton/cache_folder.h"
 #include "backends/triton/toolchain.h"
-#include "driver/arguments.h"
 #include "driver/check_result.h"
-#include "driver/compile.h"
 #include "triton/interpreter.h"
+#include "triton/prepared.h"
 
 namespace peri::triton_test {
 namespace {
@@ -31,13 +29,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr double kMostCells = 150;  // of an interpreted grid
-constexpr const char* kNoTriton = "no Python with Triton: scripts/triton_venv.sh makes one";
-
-struct Case {
-  std::string kernel;  // "basic/add.py:add"
-  std::vector<std::pair<std::string, std::string>> args;
-  std::string config = "{}";
-};
 
 // Those with PERI_TRITON_ONLY in their name.
 std::vector<Case> only(std::vector<Case> cases) {
@@ -72,106 +63,6 @@ i64 number_from(const char* variable, i64 fallback) {
   return text == nullptr ? fallback : std::atoll(text);
 }
 
-// What SPEC says of a contiguous tensor, which may be of many GB, without making it.
-check::ArgSpec described(const std::string& name, const std::string& spec, diag::Diags& diags) {
-  std::size_t open = spec.find('['), close = spec.find(']');
-  bool tensor = open != std::string::npos && spec.starts_with("rand") && close > open;
-  std::vector<i64> sizes;
-  std::string small = spec;
-  if (tensor) {
-    std::stringstream numbers(spec.substr(open + 1, close - open - 1));
-    for (std::string size; std::getline(numbers, size, ',');) sizes.push_back(std::stoll(size));
-    std::string ones = "1";
-    for (std::size_t d = 1; d < sizes.size(); ++d) ones += ",1";
-    small = spec.substr(0, open + 1) + ones + spec.substr(close);
-  }
-  auto argument = driver::parse_argument(name, small, 7, diags);
-  EXPECT_TRUE(argument) << argument.error().message;
-  check::ArgSpec described;
-  if (argument) described = driver::specs_of({{name, *argument}})[name];
-  if (!tensor) return described;
-  described.sizes = sizes;
-  described.strides.assign(sizes.size(), 1);
-  for (std::size_t d = sizes.size(); d-- > 1;) {
-    described.strides[d - 1] = described.strides[d] * sizes[d];
-  }
-  return described;
-}
-
-// A kernel up to its config space.
-struct Prepared {
-  explicit Prepared(const Case& test, bool with_tensors = true) : diags(sources), c(diags) {
-    std::size_t colon = test.kernel.rfind(':');
-    c.request.file = std::string(PERI_SOURCE_DIR) + "/kernels/" + test.kernel.substr(0, colon);
-    if (test.kernel.starts_with("language/")) {
-      c.request.file = std::string(PERI_SOURCE_DIR) + "/test/equiv/" + test.kernel.substr(0, colon);
-    }
-    c.request.kernel = test.kernel.substr(colon + 1);
-    c.request.device = "cuda:sm_90";
-    c.request.settings.python = python();
-    c.request.settings.no_cache = true;  // code must be compiled here
-    for (const auto& [name, spec] : test.args) {
-      if (!with_tensors && !spec.starts_with("lambda")) {
-        c.request.args[name] = described(name, spec, diags);
-        continue;
-      }
-      auto argument = driver::parse_argument(name, spec, 7, diags);
-      EXPECT_TRUE(argument) << argument.error().message;
-      if (argument) arguments[name] = std::move(*argument);
-    }
-    c.request.args.merge(driver::specs_of(arguments));
-    auto compiled = driver::compile(c, "space");
-    EXPECT_TRUE(compiled) << compiled.error().message << "\n" << diag::render_text(diags);
-    ready = compiled.has_value();
-  }
-
-  std::vector<space::Config> configs(i64 count, double most_cells) {
-    std::vector<space::Config> all = {c.default_config};
-    space::Rng rng(11);
-    for (i64 tries = 0; tries < 40 * count && static_cast<i64>(all.size()) < count; ++tries) {
-      space::Config config = c.space.sample(rng);
-      if (cells(config) <= most_cells) all.push_back(std::move(config));
-    }
-    return all;
-  }
-
-  // What `text` says, the rest by default.
-  std::optional<space::Config> config(const std::string& text) {
-    auto config = c.space.validate(space::Config::parse(text), c.default_config, diags);
-    EXPECT_TRUE(config) << diag::render_text(diags);
-    return config;
-  }
-
-  // Of all grids.
-  double cells(const space::Config& config) const {
-    const ir::Kernel& kernel = c.lowered->kernel;
-    auto known = space::config_values(kernel, config);
-    auto lookup = [&](SymbolId id) -> std::optional<SymValue> {
-      return known[id.index] ? known[id.index] : kernel.syms->symbol(id).hint;
-    };
-    auto value = [&](Sym sym, double fallback) {
-      auto known_value = sym ? kernel.syms->evaluate(sym, lookup) : std::nullopt;
-      return known_value ? known_value->as_real() : fallback;
-    };
-    double total = 0;
-    for (const ir::Root& root : kernel.roots) {
-      double cells = 1;
-      for (BlockId id : root.blocks) {
-        double range = value(kernel[id].end, 1) - value(kernel[id].begin, 0);
-        cells *= std::ceil(range / std::max(1.0, value(kernel[id].size, 1)));
-      }
-      total += cells;
-    }
-    return total;
-  }
-
-  diag::Sources sources;
-  diag::Diags diags;
-  driver::Compilation c;
-  driver::Arguments arguments;
-  bool ready = false;
-};
-
 // "basic/add.py:add" of every kernel under kernels/.
 std::set<std::string> kernels_there() {
   std::set<std::string> names;
@@ -201,32 +92,6 @@ TEST(Cases, NameEveryKernel) {
 }
 
 // --- compiled ---
-
-struct Work {
-  const Prepared* kernel;
-  std::string name;
-  space::Config config;
-};
-
-// Each of them for sm_90, on two threads.
-void compile_all(const std::vector<Work>& work) {
-  std::atomic<std::size_t> next = 0;
-  std::mutex mutex;
-  auto run = [&] {
-    for (std::size_t i = next++; i < work.size(); i = next++) {
-      auto code = driver::generate(work[i].kernel->c, work[i].config);
-      std::lock_guard lock(mutex);
-      EXPECT_TRUE(code) << work[i].name << " " << work[i].config.dump() << "\n"
-                        << code.error().message;
-      if (!code) continue;
-      EXPECT_EQ(code->artifact.launches.size(), work[i].kernel->c.lowered->kernel.roots.size());
-      EXPECT_LE(code->artifact.launches[0].shared_bytes, 232448) << work[i].config.dump();
-    }
-  };
-  auto other = std::async(std::launch::async, run);
-  run();
-  other.get();
-}
 
 TEST(Compile, EveryKernelAtSampledConfigs) {
   if (python().empty()) GTEST_SKIP() << kNoTriton;
@@ -267,13 +132,6 @@ TEST(Compile, RecordedWinners) {
     }
   }
   compile_all(work);
-}
-
-std::string text_of(Prepared& kernel, const std::string& config) {
-  auto text = kernel.c.backend->compile(kernel.c.lowered->kernel, *kernel.config(config),
-                                        {.keep = "triton"});
-  EXPECT_TRUE(text);
-  return text ? text->text : "";
 }
 
 TEST(Compile, GridsOfShortRowsAreFlattenedByDefault) {

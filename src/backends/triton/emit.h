@@ -69,6 +69,7 @@ class Emitter {
     std::string begin, end, id, count;  // scalars
     std::string index, mask;            // tiles of one dimension; index is begin if it has one lane
     bool wide = false;                  // begin, end and index have 64 bits
+    bool may_be_wide = false;           // they do where the bounds of a device loop do
   };
   // A `:` dimension, or a chunk of it.
   struct RangeText {
@@ -101,6 +102,7 @@ class Emitter {
   void emit_grid(i64 root);
   void decode_cell(const RootPlan& root, const Text& pid);
   bool is_wide(BlockId block) const;
+  bool may_have_64_bits(ir::ValueId integer);
   Text tiles_of(BlockId block);
   Sym tiles_sym(BlockId block) const;
   void enter_block(BlockId block, const Text& begin, const Text& end, const std::string& id);

@@ -270,7 +270,9 @@ std::string Emitter::descriptor_offsets(OpId id, ValueId value) {
     std::string start = "0";
     if (index.kind == Index::Kind::Tile) {
       const BlockText& block = blocks_.at(index.block);
-      start = block.wide ? block.begin + ".to(tl.int32)" : block.begin;
+      // A box that is accessed has an element in range, and sizes along it fit (tensor_map()).
+      bool cast = block.wide || block.may_be_wide;
+      start = cast ? block.begin + ".to(tl.int32)" : block.begin;
     }
     if (index.operand >= 0) {
       Held shift = held(op.operands[index.operand]);

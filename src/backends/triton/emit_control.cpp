@@ -182,6 +182,13 @@ void Emitter::emit_for(OpId id) {
   }
 }
 
+// Literals have 64 bits where 32 do not hold them, other integers of 64 bits unless they are sizes.
+bool Emitter::may_have_64_bits(ValueId integer) {
+  if (!held(integer).is_literal) return held(integer).dtype == Dtype::I64;
+  auto known = lanes_.interval(integer);
+  return known && !known->fits_32_bits();
+}
+
 void Emitter::emit_loops(OpId id, std::size_t level, const std::vector<std::string>& carried) {
   const Op& op = kernel_[id];
   const LoopPlan& loop = plan_.loops.at(id);
@@ -194,8 +201,8 @@ void Emitter::emit_loops(OpId id, std::size_t level, const std::vector<std::stri
   BlockId axis = loop.order[level];
   const Block& block = kernel_[axis];
   auto position = std::ranges::find(op.attrs.blocks, axis) - op.attrs.blocks.begin();
-  Text begin = held(op.operands[2 * position]).text;
-  Text end = held(op.operands[2 * position + 1]).text;
+  ValueId first = op.operands[2 * position], last = op.operands[2 * position + 1];
+  const Text begin = held(first).text, end = held(last).text;
   bool single = block.kind == Block::Kind::Grid || plan_.block_size(axis) == 1;
   std::string step = block.kind == Block::Kind::Grid ? (block.step ? sym(block.step).text : "1")
                                                      : fmt::format("{}", plan_.block_size(axis));
@@ -209,6 +216,7 @@ void Emitter::emit_loops(OpId id, std::size_t level, const std::vector<std::stri
                     ? variable
                     : fmt::format("({} - {}) // {}", variable, begin.as(Binding::Product), step));
   enter_block(axis, {variable}, end, number);
+  blocks_[axis].may_be_wide = may_have_64_bits(first) || may_have_64_bits(last);
   blocks_[axis].count =
       fmt::format("tl.cdiv({} - {}, {})", end.as(Binding::Sum), begin.as(Binding::Product), step);
   emit_loops(id, level + 1, carried);

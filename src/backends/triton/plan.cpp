@@ -209,6 +209,13 @@ std::optional<i64> box_extent(const Plan& plan, const ir::Index& index, const Di
   i64 lanes = plan.lanes(dim);
   bool whole = plan.resolve(dim.size).is_int(lanes);
   if (index.kind == ir::Index::Kind::Tile) {
+    // Lanes beyond a tile would hold the next one's elements, and overwrite them.
+    if (!whole) {
+      auto elements = plan.resolve(dim.size).as_int();
+      reason = elements ? fmt::format("its tiles of {} have {} lanes", *elements, lanes)
+                        : "a box has a size that is known before a call";
+      return std::nullopt;
+    }
     const Block& block = kernel[index.block];
     bool known = block.begin && block.end;
     Sym end = known ? plan.resolve(block.end) : Sym();
@@ -275,6 +282,7 @@ std::optional<backends::TensorMap> tensor_map(const Plan& plan, const Op& access
     auto stride = plan.resolve(tensor.strides[dim]).as_int();
     auto size = plan.resolve(tensor.sizes[dim]).as_int();
     if (!stride || !size) return refuse("sizes and strides are only known in a call");
+    if (*size > INT32_MAX) return refuse("offsets along a dimension need 64 bits");
     if (*size == 0) return refuse("the tensor is empty");
     if (*stride == 1 && !starts_aligned(plan, access, index, size_of(tensor.dtype))) {
       return refuse("a box may start between multiples of 16 bytes");

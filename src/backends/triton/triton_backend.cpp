@@ -113,12 +113,23 @@ void add_compiled_facts(const RootText& root, const Plan& plan, Binary binary, i
   artifact.launches.push_back(std::move(launch));
 }
 
+// Descriptors need tensors that start at multiples of 16 bytes.
+void drop_unaligned_descriptors(Plan& plan) {
+  for (auto& [id, access] : plan.accesses) {
+    const ir::Op& op = plan.kernel()[id];
+    if (access.indexing != Indexing::Descriptor || plan.kernel()[op.attrs.tensor].aligned) continue;
+    access.indexing = Indexing::Pointer;
+    access.map.reset();
+  }
+}
+
 }  // namespace
 
 std::vector<RootText> TritonBackend::emit(Plan& plan, const CompileOptions& options) const {
   const ir::Kernel& kernel = plan.kernel();
   plan.assume_aligned = options.assume_aligned;
   plan.assume_32_bit = options.assume_32_bit;
+  if (!plan.assume_aligned) drop_unaligned_descriptors(plan);
   for (std::size_t t = 0; t < plan.wide.size(); ++t) {
     bool known = analysis::largest_offset(kernel.tensors[t]).has_value();
     plan.wide[t] = plan.wide[t] || (!known && !options.assume_32_bit);
