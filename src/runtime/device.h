@@ -83,7 +83,8 @@ class Device {
   // Loads the images of an artifact. Fails with `bad-image` (damaged, or of another target), and
   // with `driver-too-old`.
   virtual Expected<std::shared_ptr<DeviceCode>> load(const backends::Artifact& artifact) = 0;
-  // Launches function `index` of `code`; `params` point to its parameters, which are copied.
+  // Launches function `index` of `code`; `params` point to its parameters, which are copied. Fails
+  // with `grid-too-large` where a grid has more programs than the device counts.
   virtual Expected<void> launch(const DeviceCode& code, i64 index, const std::array<i64, 3>& grid,
                                 void** params) = 0;
   // Writes kTensorMapBytes to `to`, which is aligned to kTensorMapAlignment.

@@ -467,6 +467,26 @@ TEST_F(LaunchTest, AnEmptyGridIsNotLaunched) {
   EXPECT_TRUE(fake_.launches.empty());
 }
 
+TEST_F(LaunchTest, AGridThatTheDeviceCannotCountIsAnError) {
+  const Tensor x = on_device(arange(Dtype::F32, 64));
+  auto code_of = [&](i64 columns, i64 rows, i64 planes) {
+    launch().grid = {integer(columns), integer(rows), integer(planes)};
+    executable_.reset();
+    auto result = call(x);
+    return result ? "" : result.error().code;
+  };
+  const i64 most = INT32_MAX, wraps_to_one = (i64{1} << 32) + 1;
+  for (i64 many : {most + 1, wraps_to_one}) EXPECT_EQ(code_of(many, 1, 1), "grid-too-large");
+  for (i64 many : {i64{65536}, wraps_to_one}) {
+    EXPECT_EQ(code_of(1, many, 1), "grid-too-large");
+    EXPECT_EQ(code_of(1, 1, many), "grid-too-large");
+  }
+  EXPECT_TRUE(fake_.launches.empty());
+  EXPECT_EQ(code_of(most, 65535, 65535), "");
+  launch().cluster = 2;
+  EXPECT_EQ(code_of(most, 1, 1), "grid-too-large");
+}
+
 TEST_F(LaunchTest, DescribesTensorsToTheCopyEngine) {
   launch().params[0] = map_of(x_);
   Tensor x = on_device(arange(Dtype::F32, 64));

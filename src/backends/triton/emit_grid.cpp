@@ -62,6 +62,10 @@ void Emitter::emit_grid(i64 index) {
   }
   result_.launch.programs_per_multiprocessor = plan_.num_sm_multiplier;
   std::string pid = names_.unique("pid"), total = sym(cells).text;
+  // Else the literal would take the 32 bits of what it meets.
+  if (auto known = cells.as_int(); known && *known > INT32_MAX) {
+    total = fmt::format("tl.full([], {}, tl.int64)", *known);
+  }
   if (root.pid_type == PidType::PersistentInterleaved) {
     lines_.add(
         fmt::format("for {} in {}:", pid,

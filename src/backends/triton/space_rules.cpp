@@ -31,10 +31,11 @@ constexpr i64 kMostElements = i64{1} << 20;  // of a tile, in Triton
 constexpr i64 kElementsPerThread = 256;      // of a tile that registers hold
 constexpr i64 kAccumulatorsPerThread = 128;  // of a dot's result, in 32-bit registers
 constexpr i64 kMostThreadRegisters = 255;
-constexpr i64 kBarrierBytes = 1024;     // beside boxes in shared memory, at most
-constexpr i64 kBesideAccumulator = 32;  // registers, as ptxas asks for them
-constexpr i64 kStaticTurns = 8;         // of a loop that is unrolled fully
-constexpr i64 kMostGridRows = 65535;    // programs along y and z
+constexpr i64 kBarrierBytes = 1024;       // beside boxes in shared memory, at most
+constexpr i64 kBesideAccumulator = 32;    // registers, as ptxas asks for them
+constexpr i64 kStaticTurns = 8;           // of a loop that is unrolled fully
+constexpr i64 kMostPrograms = INT32_MAX;  // of a grid
+constexpr i64 kMostGridRows = 65535;      // of these along y and z
 
 // --- knobs ---
 
@@ -130,12 +131,23 @@ bool reads_what_it_writes(const Kernel& kernel) {
   return std::ranges::any_of(written, [&](i64 base) { return read.contains(base); });
 }
 
+// Along y and z a launch has few programs, which must be known to suffice.
+std::string why_no_planes(const Kernel& kernel) {
+  if (kernel.roots.size() > 1) return "the kernel has several grids";
+  const std::vector<BlockId>& axes = kernel.roots[0].blocks;
+  if (axes.size() < 2 || axes.size() > 3) return "the grid does not have two or three axes";
+  auto known = [&](BlockId id) {
+    const Block& block = kernel[id];
+    return (!block.begin || block.begin.is_const()) && block.end.is_const() &&
+           (!block.step || block.step.is_const());
+  };
+  return std::ranges::all_of(axes, known) ? "" : "the grid's bounds are only known in a call";
+}
+
 void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
   std::vector<bool> loops = grids_of(kernel);
   bool in_place = kernel.roots.size() == 1 && reads_what_it_writes(kernel);
-  bool planes = std::ranges::any_of(kernel.roots, [](const ir::Root& root) {
-    return root.blocks.size() == 2 || root.blocks.size() == 3;
-  });
+  const std::string no_planes = why_no_planes(kernel);
   for (Knob& knob : knobs) {
     if (knob.key == "static_ranges" && loops[knob.index]) {
       keep_only(knob, false, "true", "a grid is no loop to unroll");
@@ -143,9 +155,7 @@ void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
     if (knob.key == "range_num_stages" && in_place) {
       keep_only(knob, 0, "above 0", "a tensor is both read and written");
     }
-    if (knob.key == "pid_type" && !planes) {
-      drop_choice(knob, "xyz", "no grid has two or three axes");
-    }
+    if (knob.key == "pid_type" && !no_planes.empty()) drop_choice(knob, "xyz", no_planes);
   }
 }
 
@@ -191,6 +201,9 @@ class Resources {
     }
     i64 threads = config.value("num_warps", i64{4}) * target_.warp_size;
     if (too_many_registers(config, threads)) config["maxnreg"] = nullptr;
+    if (!is_persistent(config) && too_many_programs(known, config)) {
+      config["pid_type"] = "persistent_interleaved";
+    }
     repair_accesses(config);
     repair_loops(config, known);
   }
@@ -434,14 +447,8 @@ class Resources {
   }
 
   std::optional<std::string> grid(const Known& known, const Config& config) const {
-    if (config.value("pid_type", std::string("flat")) == "xyz") {
-      for (const ir::Root& root : kernel_.roots) {
-        if (root.blocks.size() < 2 || root.blocks.size() > 3) continue;
-        for (BlockId id : root.blocks) {
-          i64 tiles = tiles_of(kernel_[id].begin, kernel_[id].end, id, known);
-          if (tiles > kMostGridRows) return fmt::format("a grid of {} rows has no y", tiles);
-        }
-      }
+    if (!is_persistent(config)) {
+      if (auto reason = too_many_programs(known, config)) return reason;
     }
     if (auto reason = static_turns(known, config)) return reason;
     auto indexing = config.find("indexing");
@@ -449,10 +456,32 @@ class Resources {
     return refused_access(config, *indexing, nullptr);
   }
 
+  // Of grids without a loop of their own.
+  std::optional<std::string> too_many_programs(const Known& known, const Config& config) const {
+    const bool planes = config.value("pid_type", std::string("flat")) == "xyz";
+    for (const ir::Root& root : kernel_.roots) {
+      i64 programs = 1;
+      for (BlockId id : root.blocks) {
+        i64 tiles = tiles_of(kernel_[id].begin, kernel_[id].end, id, known);
+        if (planes && tiles > kMostGridRows) {
+          return fmt::format("{} rows are more than {} along y or z", tiles, kMostGridRows);
+        }
+        if (__builtin_mul_overflow(programs, std::max<i64>(tiles, 0), &programs)) {
+          programs = INT64_MAX;
+        }
+      }
+      if (programs > kMostPrograms && !planes) {
+        return fmt::format("{} programs are more than {}", programs, kMostPrograms);
+      }
+    }
+    return std::nullopt;
+  }
+
   i64 tiles_of(Sym begin, Sym end, BlockId id, const Known& known) const {
     i64 first = begin ? evaluate(begin, known).value_or(0) : 0;
     i64 last = evaluate(end, known).value_or(0);
-    i64 size = std::max<i64>(evaluate(kernel_[id].size, known).value_or(1), 1);
+    Sym step = kernel_[id].step ? kernel_[id].step : kernel_[id].size;
+    i64 size = std::max<i64>(evaluate(step, known).value_or(1), 1);
     return (last - first + size - 1) / size;
   }
 

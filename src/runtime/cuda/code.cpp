@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -10,6 +11,7 @@ namespace peri::cuda {
 
 namespace {
 
+constexpr std::array<i64, 3> kMostPrograms = {INT32_MAX, 65535, 65535};
 constexpr i64 kSharedByDefault = 48 << 10;  // more must be asked for
 
 // The CUDA version of the assembler that made an image, as the driver counts it (12080); 0: it does
@@ -106,6 +108,7 @@ Expected<Code::Entry> Code::entry_of(const backends::Launch& launch) const {
     entry.attributes[entry.config.attribute_count++] = attribute;
   };
   if (launch.cooperative) add(number_attribute(kAttributeCooperative, 1));
+  entry.cluster = std::max<i64>(launch.cluster, 1);
   if (launch.cluster > 1) {
     LaunchAttribute cluster{};
     cluster.id = kAttributeClusterDimension;
@@ -116,18 +119,25 @@ Expected<Code::Entry> Code::entry_of(const backends::Launch& launch) const {
   return entry;
 }
 
+Expected<void> Code::check_grid(i64 index, const std::array<i64, 3>& grid) const {
+  std::array<i64, 3> most = kMostPrograms;
+  most[0] /= entries_[index].cluster;
+  for (std::size_t d = 0; d < 3; ++d) {
+    if (grid[d] <= most[d]) continue;
+    return fail(
+        "grid-too-large",
+        fmt::format("a grid of {} programs along {} is larger than {}", grid[d], "xyz"[d], most[d]),
+        "take larger blocks, or a persistent `pid_type`, which has any number of cells");
+  }
+  return {};
+}
+
 Status Code::launch(i64 index, const std::array<i64, 3>& grid, void** params, Stream stream) const {
   const Entry& entry = entries_[index];
   LaunchConfig config = entry.config;
   config.stream = stream;
-  i64 cluster = 1;
-  for (unsigned a = 0; a < config.attribute_count; ++a) {
-    if (entry.attributes[a].id == kAttributeClusterDimension) {
-      cluster = entry.attributes[a].value.cluster.x;
-    }
-  }
   config.attributes = const_cast<LaunchAttribute*>(entry.attributes.data());
-  config.grid[0] = static_cast<unsigned>(grid[0] * cluster);
+  config.grid[0] = static_cast<unsigned>(grid[0] * entry.cluster);
   config.grid[1] = static_cast<unsigned>(grid[1]);
   config.grid[2] = static_cast<unsigned>(grid[2]);
   return driver_.launch(&config, entry.function, params, nullptr);

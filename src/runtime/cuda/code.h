@@ -20,6 +20,8 @@ class Code final : public runtime::DeviceCode {
   // Fails with `bad-image`, with `driver-too-old` if the compiler is newer than the driver, and
   // with `launch-failed` if a function wants more shared memory than the device gives a program.
   Expected<void> load(const backends::Artifact& artifact);
+  // Fails with `grid-too-large`: launch() takes none that is.
+  Expected<void> check_grid(i64 index, const std::array<i64, 3>& grid) const;
   Status launch(i64 index, const std::array<i64, 3>& grid, void** params, Stream stream) const;
 
  private:
@@ -27,6 +29,7 @@ class Code final : public runtime::DeviceCode {
     Function function = nullptr;
     LaunchConfig config{};
     std::array<LaunchAttribute, 3> attributes{};
+    i64 cluster = 1;
   };
 
   Expected<Entry> entry_of(const backends::Launch& launch) const;

@@ -114,6 +114,7 @@ class CudaDevice final : public runtime::Device {
   Expected<void> launch(const DeviceCode& code, i64 index, const std::array<i64, 3>& grid,
                         void** params) override {
     const auto& loaded = static_cast<const Code&>(code);
+    if (auto fits = loaded.check_grid(index, grid); !fits) return fits;
     Status status = loaded.launch(index, grid, params, stream());
     // The driver refuses to launch in another context: it is asked which one is current only then.
     if (status != kSuccess && !is_current(driver_, context_)) {
