@@ -89,9 +89,10 @@ struct Launch {
   std::array<Sym, 3> grid;  // programs along x, y, z; nothing is launched if one is 0
   // > 0: the grid is one-dimensional, and x at most this many times the multiprocessors.
   i64 programs_per_multiprocessor = 0;
-  i64 threads = 128;     // of one program
-  i64 shared_bytes = 0;  // dynamic shared memory of one program
-  i64 cluster = 1;       // blocks of a cluster
+  i64 reserved_multiprocessors = 0;  // of these without programs, unless there are no others
+  i64 threads = 128;                 // of one program
+  i64 shared_bytes = 0;              // dynamic shared memory of one program
+  i64 cluster = 1;                   // blocks of a cluster
   bool cooperative = false;
   i64 scratch_bytes = 0;  // of one program
   i64 scratch_alignment = 1;

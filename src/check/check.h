@@ -13,6 +13,7 @@
 
 #include "check/typed.h"
 #include "syntax/ast.h"
+#include "types/requests.h"
 
 namespace peri::check {
 
@@ -41,7 +42,7 @@ struct KernelDecl {
   syntax::StmtId function;
   diag::Span span;
   bool static_shapes = true;
-  std::optional<Dtype> index_dtype;
+  Requests requests;
   std::vector<nlohmann::ordered_json> configs;     // config= (one) or configs=
   std::map<std::string, nlohmann::json> settings;  // every other setting given, by Helion's name;
                                                    // functions are given as null

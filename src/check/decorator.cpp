@@ -171,8 +171,13 @@ class Decorator {
           c_.nearest_hint(name, names);
       return;
     }
-    static const std::set<std::string> understood{"config", "configs", "static_shapes",
-                                                  "index_dtype"};
+    static const std::set<std::string> understood{"config",
+                                                  "configs",
+                                                  "static_shapes",
+                                                  "index_dtype",
+                                                  "dot_precision",
+                                                  "allow_warp_specialize",
+                                                  "persistent_reserved_sms"};
     set(name, eval(id, !understood.contains(name)), span);
   }
 
@@ -187,11 +192,7 @@ class Decorator {
       }
       return;
     }
-    if (name == "index_dtype") {
-      if (v.is(ValueKind::Dtype)) decl_.index_dtype = v.dtype;
-      if (!v.is(ValueKind::Dtype) && !v.none() && !v.poison()) wrong(name, "a dtype", span);
-      return;
-    }
+    if (request(name, v, span)) return;
     const auto json = to_json(c_, v);
     decl_.settings[name] = json ? nlohmann::json(*json) : nlohmann::json(nullptr);
     const Setting* setting = find_setting(name);
@@ -199,6 +200,33 @@ class Decorator {
     if (std::ranges::find(noted_, name) != noted_.end()) return;
     noted_.push_back(name);
     c_.diags->note(Kind::IgnoredSetting, span, fmt::format("`{}` has no meaning here", name));
+  }
+
+  // Settings of generated code; true if `name` is one.
+  bool request(const std::string& name, const Value& v, Span span) {
+    Requests& asked = decl_.requests;
+    const bool constant = v.scalar() && v.sym.is_const();
+    if (name == "index_dtype") {
+      const bool fits = v.is(ValueKind::Dtype) && (v.dtype == Dtype::I32 || v.dtype == Dtype::I64);
+      if (fits) asked.index_dtype = v.dtype;
+      if (!fits && !v.none() && !v.poison()) wrong(name, "torch.int32 or torch.int64", span);
+    } else if (name == "dot_precision") {
+      const auto* found = std::ranges::find(kDotPrecisions, v.text);
+      const bool fits = v.is(ValueKind::String) && found != std::end(kDotPrecisions);
+      if (fits) asked.dot_precision = static_cast<DotPrecision>(found - kDotPrecisions);
+      if (!fits && !v.poison()) wrong(name, "\"tf32\", \"tf32x3\" or \"ieee\"", span);
+    } else if (name == "allow_warp_specialize") {
+      const bool fits = constant && v.sym.type() == SymType::Bool;
+      if (fits) asked.may_specialize_warps = v.sym->value.integer != 0;
+      if (!fits && !v.poison()) wrong(name, "True or False", span);
+    } else if (name == "persistent_reserved_sms") {
+      const bool fits = constant && v.sym.type() == SymType::Int && v.sym->value.integer >= 0;
+      if (fits) asked.reserved_multiprocessors = v.sym->value.integer;
+      if (!fits && !v.poison()) wrong(name, "a number that is not negative", span);
+    } else {
+      return false;
+    }
+    return true;
   }
 
   void wrong(const std::string& name, std::string_view wanted, Span span) {

@@ -80,19 +80,29 @@ TEST(Decorators, Settings) {
       "    ignore_warnings=[helion.exc.TensorOperationInWrapper],\n"
       "    autotune_baseline_fn=lambda x: x,\n"
       "    index_dtype=torch.int64,\n"
-      "    allow_warp_specialize=True,\n"
+      "    allow_warp_specialize=False,\n"
+      "    dot_precision='tf32',\n"
+      "    persistent_reserved_sms=2,\n"
+      "    fast_math=False,\n"
       "    cute_new_thing=unknown_to_all,\n"
       ")\n"
       "def a(): pass\n"
-      "@helion.kernel(allow_warp_specialize=False)\n"
+      "@helion.kernel(fast_math=False)\n"
       "def b(): pass\n");
   EXPECT_EQ(f.diags,
-            "ignored-setting 6:27 `allow_warp_specialize` has no meaning here\n"
-            "ignored-setting 7:20 `cute_new_thing` has no meaning here\n");
+            "ignored-setting 9:15 `fast_math` has no meaning here\n"
+            "ignored-setting 10:20 `cute_new_thing` has no meaning here\n");
   const KernelDecl& a = f.kernels[0];
   EXPECT_EQ(a.settings.at("autotune_effort").dump(), "\"quick\"");
   EXPECT_TRUE(a.settings.at("autotune_baseline_fn").is_null());
-  EXPECT_EQ(a.index_dtype, Dtype::I64);
+  EXPECT_EQ(a.requests.index_dtype, Dtype::I64);
+  EXPECT_EQ(a.requests.dot_precision, DotPrecision::Tf32);
+  EXPECT_EQ(a.requests.may_specialize_warps, false);
+  EXPECT_EQ(a.requests.reserved_multiprocessors, 2);
+  const Requests& usual = f.kernels[1].requests;
+  EXPECT_EQ(usual.dot_precision, DotPrecision::Tf32x3);
+  EXPECT_EQ(usual.may_specialize_warps, true);
+  EXPECT_EQ(usual.index_dtype, std::nullopt);
 }
 
 TEST(Decorators, WrongSettings) {
@@ -104,7 +114,15 @@ TEST(Decorators, WrongSettings) {
             "bad-setting 1:23 `config` must be a `helion.Config` or a dict of constants\n"
             "bad-setting 1:34 `configs` must be a list of configs\n"
             "bad-setting 1:51 `static_shapes` must be True or False\n"
-            "bad-setting 1:66 `index_dtype` must be a dtype\n");
+            "bad-setting 1:66 `index_dtype` must be torch.int32 or torch.int64\n");
+  EXPECT_EQ(find("@helion.kernel(dot_precision='tf16', allow_warp_specialize=3,\n"
+                 "  persistent_reserved_sms=-1, index_dtype=torch.float32)\n"
+                 "def a(): pass\n")
+                .diags,
+            "bad-setting 1:30 `dot_precision` must be \"tf32\", \"tf32x3\" or \"ieee\"\n"
+            "bad-setting 1:60 `allow_warp_specialize` must be True or False\n"
+            "bad-setting 2:27 `persistent_reserved_sms` must be a number that is not negative\n"
+            "bad-setting 2:43 `index_dtype` must be torch.int32 or torch.int64\n");
 }
 
 }  // namespace

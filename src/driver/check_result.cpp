@@ -31,6 +31,7 @@ constexpr double kElementaryRoundings = 8;  // of the arithmetic around a reduct
 // analysis, 2019).
 constexpr double kSumDeviations = 6;
 constexpr i64 kMaxHalfRoundings = 16;
+constexpr double kTf32Unit = 0x1p-11;
 constexpr i64 kChunk = kMostCompared;
 
 class Roundings {
@@ -45,7 +46,7 @@ class Roundings {
     for (const Op& op : kernel_.ops) {
       const ir::OpInfo& row = ir::info(op.code);
       if (row.rule == ir::Rule::Reduce) add(kernel_[op.operands[0]].type.shape[op.attrs.dims[0]]);
-      if (op.code == OpCode::Dot) add(kernel_[op.operands[0]].type.shape.back());
+      if (op.code == OpCode::Dot) add_dot(op);
       if (op.code == OpCode::For) {
         for (BlockId block : op.attrs.blocks) add(Dim{kernel_[block].size, block});
       }
@@ -55,6 +56,10 @@ class Roundings {
     double half = static_cast<double>(std::min(half_roundings_, kMaxHalfRoundings));
     double sums = kSumDeviations * std::sqrt(length);
     double unit = (kElementaryRoundings + sums) * accumulation_unit() + half * half_unit_;
+    // Of the operands of each product: independent, and as large in a sum as in one product.
+    if (kernel_.requests.dot_precision == DotPrecision::Tf32) {
+      unit += static_cast<double>(f32_dots_) * kSumDeviations * kTf32Unit;
+    }
     return {unit, length_};
   }
 
@@ -73,6 +78,12 @@ class Roundings {
       length_ +=
           std::max<i64>({value_of(block.end) - value_of(block.begin), value_of(dim.size), 1});
     }
+  }
+
+  void add_dot(const Op& op) {
+    const TileType& a = kernel_[op.operands[0]].type;
+    add(a.shape.back());
+    if (promote(a.dtype, kernel_[op.operands[1]].type.dtype) == Dtype::F32) ++f32_dots_;
   }
 
   void count_half(const Op& op) {
@@ -100,6 +111,7 @@ class Roundings {
   std::set<BlockId> seen_blocks_;
   i64 length_ = 0;
   i64 half_roundings_ = 0;
+  i64 f32_dots_ = 0;
   double half_unit_ = 0;
 };
 

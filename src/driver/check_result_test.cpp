@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -106,10 +107,18 @@ def double(x: torch.Tensor) -> torch.Tensor:
     return x
 )";
 
+// As matrix instructions for tf32 read it: with 10 bits after the leading one.
+void drop_low_bits(Tensor& tensor) {
+  for (i64 i = 0; i < tensor.numel(); ++i) {
+    const u32 bits = std::bit_cast<u32>(static_cast<float>(get_real(tensor, i)));
+    set_real(tensor, i, std::bit_cast<float>(bits & ~u32{0x1fff}));
+  }
+}
+
 class ReferenceTest : public testing::Test {
  protected:
   void compile(const std::string& kernel, std::map<std::string, std::string> specs) {
-    c_.request.text = kText;
+    if (!c_.request.text) c_.request.text = kText;
     c_.request.kernel = kernel;
     c_.request.settings.no_cache = true;
     for (const auto& [name, spec] : specs)
@@ -140,6 +149,28 @@ TEST_F(ReferenceTest, HalvesAllowMore) {
   compile("matmul", {{"x", "randn[8,100]:bf16"}, {"y", "randn[100,8]:bf16"}});
   EXPECT_GT(tolerance_of(*c_.lowered, known_).unit, 0x1p-9);
 }
+
+struct PrecisionTest : ReferenceTest, testing::WithParamInterface<const char*> {};
+
+TEST_P(PrecisionTest, ProductsMayBeAsImpreciseAsTheKernelAsksFor) {
+  std::string text = kText;
+  const std::string decorator = "@helion.kernel(";
+  text.insert(text.find(decorator) + decorator.size(), GetParam());
+  c_.request.text = text;
+  compile("matmul", {{"x", "randn[64,300]"}, {"y", "randn[300,64]"}});
+  auto reference = run_reference(*c_.lowered, known_, leaves_);
+  ASSERT_TRUE(reference);
+  for (const char* name : {"x", "y"}) drop_low_bits(arguments_[name].tensor);
+  auto result = c_.executable->call(leaves_);
+  ASSERT_TRUE(result);
+  CheckReport report =
+      check_result(*c_.lowered, *result, leaves_, *reference, tolerance_of(*c_.lowered, known_));
+  EXPECT_EQ(report.ok, std::string(GetParam()).contains("'tf32'")) << report.text();
+}
+
+INSTANTIATE_TEST_SUITE_P(Settings, PrecisionTest,
+                         testing::Values("", "dot_precision='tf32'", "dot_precision='tf32x3'",
+                                         "dot_precision='ieee'"));
 
 TEST_F(ReferenceTest, SamplesCellsWithinItsBudget) {
   compile("matmul", {{"x", "randn[256,64]"}, {"y", "randn[64,256]"}});

@@ -8,6 +8,7 @@
 #include <functional>
 #include <shared_mutex>
 
+#include "analysis/index_width.h"
 #include "base/bug.h"
 #include "base/files.h"
 #include "base/fork_lock.h"
@@ -152,10 +153,24 @@ Expected<void> type(Compilation& c) {
   return ok_unless_errors(c);
 }
 
+void check_index_width(Compilation& c) {
+  for (const ir::TensorParam& tensor : c.lowered->kernel.tensors) {
+    auto offset = analysis::largest_offset(tensor);
+    if (!offset || *offset <= INT32_MAX) continue;
+    c.diags
+        .error(Kind::IndexDtype, c.decl->span,
+               fmt::format("offsets in `{}` reach {}, which 32 bits do not hold", tensor.name,
+                           *offset))
+        .hint = "without `index_dtype=torch.int32` they have 64 bits where they need them";
+  }
+}
+
 Expected<void> lower(Compilation& c) {
   c.lowered = std::make_shared<lower::Lowered>(lower::lower(*c.typed));
+  c.lowered->kernel.requests = c.decl->requests;
   if (c.request.after_pass == "lower") c.kept_ir = ir::print(c.lowered->kernel);
-  return {};
+  if (c.decl->requests.index_dtype == Dtype::I32) check_index_width(c);
+  return ok_unless_errors(c);
 }
 
 constexpr std::string_view kSplitPrologues = "split_prologues";

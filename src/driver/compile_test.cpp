@@ -63,6 +63,21 @@ class CompileTest : public testing::Test {
   Compilation c_{diags_};
 };
 
+TEST_F(CompileTest, ATensorTooLargeForTheIndicesAskedForIsRefused) {
+  for (const char* dtype : {"torch.int32", "torch.int64"}) {
+    diag::Diags diags(sources_);
+    Compilation c{diags};
+    set_up(c, "double");
+    std::string text = kText;
+    text.insert(text.find("@helion.kernel(") + 15, fmt::format("index_dtype={}", dtype));
+    c.request.text = text;
+    c.request.args["x"].sizes = {3'000'000'000};
+    const bool fits = std::string(dtype) == "torch.int64";
+    EXPECT_EQ(compile(c, "lower").has_value(), fits);
+    EXPECT_EQ(diag::render_text(diags).contains("index-too-narrow"), !fits);
+  }
+}
+
 // Keeps `config` as the tuned one of a compilation whose space is known.
 void put(const Compilation& c, const space::Config& config, double seconds = 1) {
   tune::Record record;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "diag/diag.h"
+#include "types/requests.h"
 #include "types/shape.h"
 
 namespace peri::ir {
@@ -145,6 +146,7 @@ struct Kernel {
   std::vector<Op> ops;
   std::vector<Graph> graphs;
   std::vector<Root> roots;
+  Requests requests;
 
   const TensorParam& operator[](TensorId id) const { return tensors[id.index]; }
   const Block& operator[](BlockId id) const { return blocks[id.index]; }

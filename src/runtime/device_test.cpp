@@ -459,6 +459,12 @@ TEST_F(LaunchTest, APersistentGridHasAsManyProgramsAsTheDeviceRuns) {
   launch().programs_per_multiprocessor = 2;
   ASSERT_TRUE(call(on_device(arange(Dtype::F32, 64))));
   EXPECT_EQ(fake_.launches.back().config.grid[0], 20u);
+  for (i64 reserved : {3, 20}) {
+    launch().reserved_multiprocessors = reserved;
+    executable_.reset();
+    ASSERT_TRUE(call(on_device(arange(Dtype::F32, 64))));
+    EXPECT_EQ(fake_.launches.back().config.grid[0], reserved == 3 ? 14u : 2u);
+  }
 }
 
 TEST_F(LaunchTest, AnEmptyGridIsNotLaunched) {

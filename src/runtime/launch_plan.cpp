@@ -42,6 +42,7 @@ LaunchPlan::LaunchPlan(const backends::Launch& launch, i64 index, const ir::Kern
     : id_(unique_id()),
       index_(index),
       programs_per_multiprocessor_(launch.programs_per_multiprocessor),
+      reserved_multiprocessors_(launch.reserved_multiprocessors),
       scratch_bytes_(round_up(launch.scratch_bytes, std::max<i64>(launch.scratch_alignment, 1))) {
   for (const LaunchParam& param : launch.params) params_.push_back(param_of(param, kernel, plan));
   for (const backends::Launch::Limit& limit : launch.limits) {
@@ -104,8 +105,8 @@ Expected<std::array<i64, 3>> LaunchPlan::grid_of(const Device& device, Scalars s
     grid[d] = *count;
   }
   if (programs_per_multiprocessor_ > 0) {
-    i64 most = programs_per_multiprocessor_ * device.properties().multiprocessors;
-    grid[0] = std::min(grid[0], most);
+    i64 free = device.properties().multiprocessors - reserved_multiprocessors_;
+    grid[0] = std::min(grid[0], programs_per_multiprocessor_ * std::max<i64>(free, 1));
   }
   return grid;
 }

@@ -106,7 +106,7 @@ class LaunchPlan {
   std::vector<LaunchBuffers::Line> constants_;  // values of the others, in place
   std::vector<Limit> limits_;                   // those that a call can exceed
   std::array<ScalarId, 3> grid_;
-  i64 programs_per_multiprocessor_;
+  i64 programs_per_multiprocessor_, reserved_multiprocessors_;
   i64 scratch_bytes_;
   i64 buffer_bytes_ = 0;
 };

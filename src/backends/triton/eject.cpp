@@ -177,8 +177,12 @@ class Ejector {
     }
     std::string grid = text(root.launch.grid[0]);
     if (root.launch.programs_per_multiprocessor > 0) {
-      add(fmt::format("programs = {} * torch.cuda.get_device_properties({}).multi_processor_count",
-                      root.launch.programs_per_multiprocessor, device_));
+      std::string count =
+          fmt::format("torch.cuda.get_device_properties({}).multi_processor_count", device_);
+      if (i64 reserved = root.launch.reserved_multiprocessors; reserved > 0) {
+        count = fmt::format("max({} - {}, 1)", count, reserved);
+      }
+      add(fmt::format("programs = {} * {}", root.launch.programs_per_multiprocessor, count));
       grid = fmt::format("min({}, programs)", grid);
     }
     std::string y = text(root.launch.grid[1]), z = text(root.launch.grid[2]);

@@ -61,6 +61,7 @@ void Emitter::emit_grid(i64 index) {
     return;
   }
   result_.launch.programs_per_multiprocessor = plan_.num_sm_multiplier;
+  result_.launch.reserved_multiprocessors = kernel_.requests.reserved_multiprocessors;
   std::string pid = names_.unique("pid"), total = sym(cells).text;
   // Else the literal would take the 32 bits of what it meets.
   if (auto known = cells.as_int(); known && *known > INT32_MAX) {

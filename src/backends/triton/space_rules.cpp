@@ -175,6 +175,7 @@ class Resources {
     if (threads > target_.max_threads) {
       return fmt::format("{} threads are more than {}", threads, target_.max_threads);
     }
+    if (auto reason = bad_specialization(config)) return reason;
     if (auto reason = registers(known, config, threads)) return reason;
     i64 bytes = shared(known, config);
     if (bytes > target_.shared_bytes) {
@@ -186,8 +187,13 @@ class Resources {
     return grid(known, config);
   }
 
+  i64 shared(const Config& config) const {
+    return shared(space::config_values(kernel_, config), config);
+  }
+
   // Fewer stages, pointers and loops in place of what cannot be.
   void repair(Config& config) const {
+    repair_specialization(config);
     auto known = space::config_values(kernel_, config);
     if (shared(known, config) > target_.shared_bytes && config.contains("range_unroll_factors")) {
       for (auto& factor : config["range_unroll_factors"]) factor = 0;
@@ -327,6 +333,46 @@ class Resources {
     i64 there = std::min(kMostThreadRegisters, target_.registers / threads);
     i64 cap = register_cap(config);
     return cap > 0 ? std::min(there, cap) : there;
+  }
+
+  // Loops whose warps are to be split by kind, outermost first.
+  static std::vector<std::size_t> specialized(const Config& config) {
+    std::vector<std::size_t> loops;
+    auto found = config.find("range_warp_specializes");
+    if (found == config.end()) return loops;
+    for (std::size_t i = 0; i < found->size(); ++i) {
+      if ((*found)[i] == true) loops.push_back(i);
+    }
+    return loops;
+  }
+
+  // What Triton's pass takes: most else ends in an error of the compiler.
+  static std::optional<std::string> bad_specialization(const Config& config) {
+    const std::vector<std::size_t> loops = specialized(config);
+    if (loops.empty()) return std::nullopt;
+    if (loops.size() > 1) return "only one loop of a kernel may specialize its warps";
+    const i64 warps = config.value("num_warps", i64{4});
+    if (warps != 4 && warps != 8) {
+      return fmt::format("warps are specialized in groups of 4 or 8, not of {}", warps);
+    }
+    if (config["range_unroll_factors"][loops[0]] != 0) {
+      return "a loop that specializes its warps is not unrolled";
+    }
+    if (is_persistent(config) && config["range_flattens"][loops[0]] != true) {
+      return "a loop of a persistent grid specializes its warps only with `range_flattens`";
+    }
+    return std::nullopt;
+  }
+
+  static void repair_specialization(Config& config) {
+    const std::vector<std::size_t> loops = specialized(config);
+    if (loops.empty()) return;
+    for (std::size_t i = 1; i < loops.size(); ++i) {
+      config["range_warp_specializes"][loops[i]] = nullptr;
+    }
+    config["range_unroll_factors"][loops[0]] = 0;
+    if (is_persistent(config)) config["range_flattens"][loops[0]] = true;
+    if (bad_specialization(config)) config["range_warp_specializes"][loops[0]] = nullptr;
   }
 
   // 0: none, or it has no effect.
@@ -589,6 +635,33 @@ void restrict_accesses(const Kernel& kernel, const Target& target, std::vector<K
   }
 }
 
+// No less precise than the kernel asks for.
+void restrict_precision(const Kernel& kernel, const Target& target, std::vector<Knob>& knobs) {
+  const DotPrecision least = kernel.requests.dot_precision;
+  for (Knob& knob : knobs) {
+    if (knob.key != "dot_precision") continue;
+    for (std::string_view name : kDotPrecisions) {
+      if (name == name_of(least)) break;
+      drop_choice(knob, name,
+                  fmt::format("less precise than `{}`: `@helion.kernel(dot_precision=\"{}\")` "
+                              "allows it",
+                              name_of(least), name));
+    }
+    if (target.vendor == "hip") {
+      drop_choice(knob, "tf32x3", fmt::format("Triton has none for {}", target.name));
+    }
+    knob.default_value = least == DotPrecision::Tf32 ? "tf32" : knob.choices.front();
+  }
+}
+
+void restrict_specialization(const Kernel& kernel, std::vector<Knob>& knobs) {
+  if (kernel.requests.may_specialize_warps) return;
+  for (Knob& knob : knobs) {
+    if (knob.key != "range_warp_specializes") continue;
+    drop_choice(knob, true, "the kernel's decorator says `allow_warp_specialize=False`");
+  }
+}
+
 KnobRow dot_precision_row() {
   KnobRow row;
   row.key = "dot_precision";
@@ -600,6 +673,10 @@ KnobRow dot_precision_row() {
 
 }  // namespace
 
+i64 shared_bytes(const Kernel& kernel, const Config& config, const Target& target) {
+  return Resources(kernel, target).shared(config);
+}
+
 space::Capabilities capabilities_of(const Target& target) {
   space::Capabilities c;
   c.target = target.name;
@@ -608,7 +685,8 @@ space::Capabilities capabilities_of(const Target& target) {
       "reduction_loops",     "reduction_fusion", "range_unroll_factors",   "range_num_stages",
       "range_multi_buffers", "range_flattens",   "static_ranges",          "num_warps",
       "num_stages",          "indexing",         "load_eviction_policies", "pid_type",
-      "num_sm_multiplier",   "maxnreg"};
+      "num_sm_multiplier"};
+  if (target.vendor == "cuda") c.shared_keys.emplace_back("maxnreg");
   if (target.warp_specialize) c.shared_keys.emplace_back("range_warp_specializes");
   if (target.tensor_maps) c.shared_keys.emplace_back("host_tensor_descriptors");
   c.knobs = {dot_precision_row()};
@@ -623,6 +701,8 @@ space::Capabilities capabilities_of(const Target& target) {
     restrict_fusion(kernel, knobs);
     restrict_loops(kernel, knobs);
     restrict_accesses(kernel, target, knobs);
+    restrict_precision(kernel, target, knobs);
+    restrict_specialization(kernel, knobs);
     {
       std::lock_guard lock(planning_mutex());
       plan::restrict_flattening(kernel, knobs);

@@ -9,4 +9,7 @@ namespace peri::triton {
 
 space::Capabilities capabilities_of(const Target& target);
 
+// Of one program, as the rules estimate it.
+i64 shared_bytes(const ir::Kernel& kernel, const space::Config& config, const Target& target);
+
 }  // namespace peri::triton

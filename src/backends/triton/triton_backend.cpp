@@ -129,10 +129,11 @@ std::vector<RootText> TritonBackend::emit(Plan& plan, const CompileOptions& opti
   const ir::Kernel& kernel = plan.kernel();
   plan.assume_aligned = options.assume_aligned;
   plan.assume_32_bit = options.assume_32_bit;
+  if (auto asked = kernel.requests.index_dtype) plan.assume_32_bit = *asked == Dtype::I32;
   if (!plan.assume_aligned) drop_unaligned_descriptors(plan);
   for (std::size_t t = 0; t < plan.wide.size(); ++t) {
     bool known = analysis::largest_offset(kernel.tensors[t]).has_value();
-    plan.wide[t] = plan.wide[t] || (!known && !options.assume_32_bit);
+    plan.wide[t] = plan.wide[t] || (!known && !plan.assume_32_bit);
   }
   std::vector<RootText> roots;
   for (i64 r = 0; r < static_cast<i64>(kernel.roots.size()); ++r) {
