@@ -273,7 +273,16 @@ Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments
                             (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
                             c.space.size(), session.budget));
   }
-  return run_session(**strategy, c, arguments, options, std::move(session));
+  auto record = run_session(**strategy, c, arguments, options, std::move(session));
+  if (record && !record->accuracy.is_verified() && c.request.warn) {
+    c.request.warn({"not-verified",
+                    fmt::format("the results of `{}` are not verified: {}", record->kernel,
+                                record->accuracy.text),
+                    "configs were only compared with the default one; `peri run --check` compares "
+                    "that with the interpreter, and smaller arguments or a larger budget let "
+                    "tuning do so"});
+  }
+  return record;
 }
 
 Expected<tune::Record> compare_configs(Compilation& c, const Arguments& arguments,

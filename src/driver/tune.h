@@ -35,7 +35,8 @@ Outlook outlook_of_default(const Compilation& c);
 Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
                                    const TuneOptions& options);
 
-// A part of that: the search alone, with `budget` seconds (0: until no gain is expected).
+// A part of that: the search alone, with `budget` seconds (0: until no gain is expected). Warns
+// with `not-verified` if the interpreter was too slow for the default's results to be compared.
 Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments,
                                       const TuneOptions& options, double budget);
 // A further round: the default and `configs` are timed in turns, for about `seconds`. Trial i + 1

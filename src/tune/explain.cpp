@@ -57,6 +57,7 @@ class Explanation {
     if (!r_.idle.empty()) line("without effect beside it: {}", fmt::join(r_.idle, ", "));
     times();
     limit();
+    accuracy();
     against_default();
     runner_up();
     knobs();
@@ -93,6 +94,10 @@ class Explanation {
     line("          a call moves {} and computes {} at least: {} on this machine",
          print_amount(r_.roofline.bytes, "B"), print_amount(r_.roofline.flops, "FLOP"),
          print_seconds(r_.roofline.seconds()));
+  }
+
+  void accuracy() {
+    line("results   {}{}", r_.accuracy.is_verified() ? "" : "not verified: ", r_.accuracy.text);
   }
 
   void changes(const Config& from, const Config& to) {
@@ -186,6 +191,8 @@ Config explain_json(const Record& record) {
                       {"bytes", record.roofline.bytes},
                       {"flops", record.roofline.flops},
                       {"text", at.text}};
+  json["verified"] = record.accuracy.is_verified();
+  json["accuracy"] = record.accuracy.text;
   json["changed_from_default"] = json_of(differences(record.trials[0].config, best.config));
   if (record.runner_up >= 0) {
     const Trial& second = record.trials[record.runner_up];

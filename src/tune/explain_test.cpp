@@ -26,6 +26,15 @@ TEST(Explain, SaysWhyTheWinnerWon) {
   EXPECT_THAT(text, HasSubstr("noise 1.2 %; 2 timings"));
 }
 
+TEST(Explain, SaysWhetherTheResultsWereVerified) {
+  Record record = sample_record();
+  EXPECT_THAT(explain(record), HasSubstr("results   error 0.2 of the allowed"));
+  EXPECT_TRUE(explain_json(record)["verified"]);
+  record.accuracy = {.text = "not compared with the interpreter: it takes more than 2 s"};
+  EXPECT_THAT(explain(record), HasSubstr("results   not verified: not compared with the interp"));
+  EXPECT_FALSE(explain_json(record)["verified"]);
+}
+
 TEST(Explain, ATieIsSaidToBeOne) {
   Record record = sample_record();
   record.tie = true;

@@ -73,7 +73,9 @@ template <class Io, Is<Accuracy> A>
 void fields(Io& io, A& a) {
   io("error", a.error, {.low = 0}, "largest error relative to what is allowed there");
   io("allowed", a.allowed, {.low = 0}, "error that is allowed at that element");
-  io("compared", a.compared, kCount, "elements that were compared");
+  io("compared", a.compared, kCount,
+     "elements of the default config's results that were compared with the reference "
+     "interpreter's; 0: none were, and the winner is only known to do what the default does");
   io("cells", a.cells, kCount, "grid cells of the kernel");
   io("cells_run", a.cells_run, kCount, "grid cells that the reference interpreter ran");
   io("text", a.text, kLongText, "the same as a sentence");
@@ -122,7 +124,9 @@ void fields(Io& io, R& r) {
      "keys of the winner's config that have no effect beside its other values");
   io("runner_up", r.runner_up, {.low = -1}, "index in `trials`; -1: there is none");
   io("tie", r.tie, {}, "whether winner and runner-up are within the noise");
-  io("accuracy", r.accuracy, {}, "proof that the winner computes the right thing");
+  io("accuracy", r.accuracy, {},
+     "how the default config's results compare with the reference interpreter's; those of the "
+     "others were compared with the default's");
   io("roofline", r.roofline, {}, "what a call needs at least, and what the machine can do");
 }
 

@@ -55,12 +55,15 @@ struct Finalist {
   std::vector<double> samples;
 };
 
-// Proof that the winner computes the right thing.
+// How the default's results compare with the reference interpreter's. Those of all other configs
+// were compared with the default's.
 struct Accuracy {
   double error = 0, allowed = 0;  // where error / allowed is largest
-  i64 compared = 0;               // elements
+  i64 compared = 0;               // elements; 0: the interpreter took too long, or wrote none
   i64 cells = 0, cells_run = 0;   // grid cells that the reference ran
   std::string text;
+
+  bool is_verified() const { return compared > 0; }
 };
 
 // What a call must move and compute at least, and what this machine can do: the roofline.
