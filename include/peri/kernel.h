@@ -40,7 +40,8 @@ struct KernelOptions {
   std::string device = "cpu";  // that calls run on: "cpu", "cuda", "cuda:1" (the second one)
   std::string cpu = "host";    // level to make code for: "x86-64-v3", ...
   i64 threads = 0;             // most threads of a launch; 0: all
-  // JSON or `helion.Config(...)`; "": the tuned one, the decorator's or the default.
+  // JSON or `helion.Config(...)`; "": the decorator's `config=`, the tuned one, the first of its
+  // `configs=`, or the default.
   std::string config{};
   std::string cache_dir{};  // of tuned configs; "": the user's cache folder
   bool use_cache = true;
@@ -104,12 +105,13 @@ class Kernel {
   }
   Expected<Result> call(std::span<const Arg> args) const;
 
-  // Searches for the fastest config for these arguments, uses it from now on, and keeps it in the
-  // cache; without a cache, as long as the kernel lives. With dynamic shapes, sizes that were tuned
-  // for before keep theirs.
-  // On the CPU candidates run in processes of their own. On another device, which this process has
-  // opened, they run in it: one that faults ends the search and the device's use (`device-fault`),
-  // and one that never ends hangs the program; `peri tune --device` shields from both.
+  // Searches for the fastest config for these arguments (of the decorator's `configs=` if it has
+  // several), uses it from now on, and keeps it in the cache, which a kernel with `config=` in its
+  // decorator does not look at; without a cache, as long as the kernel lives. With dynamic shapes,
+  // sizes that were tuned for before keep theirs. On the CPU candidates run in processes of their
+  // own. On another device, which this process has opened, they run in it: one that faults ends the
+  // search and the device's use (`device-fault`), and one that never ends hangs the program; `peri
+  // tune --device` shields from both.
   Expected<Tuned> tune(std::span<const Arg> args, double seconds) const;
 
   // The config that a call with these arguments uses.

@@ -223,7 +223,8 @@ Expected<void> choose_config(Compilation& c) {
   diag::Span place = c.request.config_place;
   c.config_origin = "given";
   if (!given) {
-    if (auto tuned = find_tuned(c)) {
+    // One config in the decorator is the user's choice; several are what tuning chooses from.
+    if (auto tuned = is_fixed(*c.decl) ? std::nullopt : find_tuned(c)) {
       c.config = tuned->configs[tuned->row];
       c.config_origin = "tuned";
       c.dispatch = std::move(*tuned);
@@ -269,7 +270,8 @@ constexpr Phase kPhases[] = {
     {"lower", lower, "typed kernel -> Device IR and host program"},
     {"optimise", optimise, "Device IR -> Device IR, config-free"},
     {"space", derive_space, "Device IR -> config space and default config"},
-    {"config", choose_config, "the config: given, tuned, the decorator's or the default"},
+    {"config", choose_config,
+     "the config: given, the decorator's only one, tuned, the decorator's first or the default"},
     {"generate", generate_code, "Device IR and config -> plan -> machine code"},
     {"load", load_code, "machine code and host program -> callable"},
 };

@@ -44,8 +44,10 @@ struct Request {
   std::optional<std::string> text;  // instead of the file's
   std::string kernel;               // "": the file's only one
   std::map<std::string, check::ArgSpec> args;
-  std::optional<space::Config> config;  // "": the tuned one, the decorator's, or the default
-  diag::Span config_place;              // where it was written
+  // None: the decorator's if it has one, the tuned one, the first of the decorator's several, or
+  // the default.
+  std::optional<space::Config> config;
+  diag::Span config_place;  // where it was written
   std::string device = "cpu";
   // The device may be opened to ask what it is. Else a child asks, so that this process may fork
   // workers that open it.
@@ -67,6 +69,9 @@ struct Dispatch {
   std::vector<space::Config> configs;  // by row; legal for the compilation
   i64 row = 0;                         // of the request's arguments
 };
+
+// Whether the decorator gives one config (`config=`), which calls use whatever was tuned.
+inline bool is_fixed(const check::KernelDecl& decl) { return decl.configs.size() == 1; }
 
 struct PhaseReport {
   std::string_view phase;

@@ -46,15 +46,24 @@ i64 batch_of(const Compilation& c) {
   return std::max<i64>(1, ThreadPool::available_cpus() - devices);
 }
 
+bool has_list(const Compilation& c) { return c.decl->configs.size() > 1; }
+
+// A config of the decorator, complete and legal.
+Expected<space::Config> listed_config(const Compilation& c, const space::Config& given) {
+  auto config = c.space.validate(given, c.default_config, c.diags, c.decl->span);
+  if (config) return *std::move(config);
+  return fail("diagnostics", "a config of the decorator has errors");
+}
+
 // The search that the kernel's decorator or the settings ask for.
 Expected<std::unique_ptr<tune::Strategy>> strategy_of(Compilation& c, const TuneOptions& options) {
   const Settings& settings = c.request.settings;
-  if (c.decl->configs.size() > 1) {
+  if (has_list(c)) {
     std::vector<space::Config> configs;
-    for (const auto& given : c.decl->configs) {
-      auto config = c.space.validate(given, c.default_config, c.diags, c.decl->span);
-      if (!config) return fail("diagnostics", "a config of the decorator has errors");
-      configs.push_back(std::move(*config));
+    for (const space::Config& given : c.decl->configs) {
+      auto config = listed_config(c, given);
+      if (!config) return std::unexpected(config.error());
+      configs.push_back(*std::move(config));
     }
     return tune::finite_search(std::move(configs));
   }
@@ -121,6 +130,7 @@ tune::SessionOptions session_options(const Compilation& c, const TuneOptions& op
     session.hang_seconds = kDeviceHangSeconds;
   }
   session.cold = c.request.settings.cold;
+  if (has_list(c)) session.first_origin = tune::kListOrigin;
   session.clock = options.clock;
   session.is_interrupted = options.is_interrupted;
   session.log = options.log;
@@ -134,6 +144,11 @@ tune::SessionOptions session_options(const Compilation& c, const TuneOptions& op
 }
 
 }  // namespace
+
+Expected<space::Config> first_config(const Compilation& c) {
+  if (!has_list(c)) return c.default_config;
+  return listed_config(c, c.decl->configs[0]);
+}
 
 Outlook outlook_of_default(const Compilation& c) {
   auto predict = predictor(c);
@@ -176,7 +191,9 @@ namespace {
 
 Expected<void> prepare(Compilation& c) {
   if (auto done = compile(c, "space"); !done) return done;
-  c.config = c.default_config;
+  auto first = first_config(c);
+  if (!first) return std::unexpected(first.error());
+  c.config = *std::move(first);
   if (can_run_here(c)) return {};
   return fail("cannot-run-here",
               fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
@@ -230,7 +247,7 @@ class Measuring {
   std::unique_ptr<tune::Builder> builder_;
 };
 
-// Runs a strategy on candidates.
+// Runs a strategy on candidates, starting from the compilation's config.
 Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
                                    const Arguments& arguments, const TuneOptions& options,
                                    tune::SessionOptions session) {
@@ -241,13 +258,14 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   described.roofline = tune::roofline_of(c.lowered->kernel, *c.backend, c.request.settings.threads,
                                          c.request.settings.cold);
   described.timing_time = session.clock() - started;  // of the machine
-  KernelWorkload workload(c, arguments, c.default_config, reference);
+  const space::Config first = c.config;
+  KernelWorkload workload(c, arguments, first, reference);
   if (session.budget > 0) {
     session.budget = std::max(0.1 * session.budget, session.budget - (session.clock() - started));
   }
   Measuring with(c, workload, session, worker_bytes(c, arguments));
-  auto record = tune::tune(strategy, c.default_config, with.benches(), with.builder(), session,
-                           std::move(described));
+  auto record =
+      tune::tune(strategy, first, with.benches(), with.builder(), session, std::move(described));
   if (!record) return record;
   record->elapsed = session.clock() - started;
   const std::optional<Error>& lost = with.benches()[0]->failure();

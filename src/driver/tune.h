@@ -26,12 +26,16 @@ struct Outlook {
 };
 Outlook outlook_of_default(const Compilation& c);
 
+// What a search starts from: the first of the decorator's configs if it gives several, among which
+// it stays; else the default. The phases up to `space` must have run.
+Expected<space::Config> first_config(const Compilation& c);
+
 // Runs the phases up to `space` if they have not run; then searches with the settings' strategy,
-// effort, budget and seed, or among the decorator's configs if it gives several. Candidates are
-// compiled and run in a worker process, on copies of the arguments that they write to; in this one
-// if the request lets it open the device (`opens_device`). The arguments are on the host. The best
-// config becomes the compilation's, with origin "tuned", and goes to the cache with its record;
-// so does the best so far where this process loses the device, which is an error.
+// effort, budget and seed, or among the decorator's configs if it gives several, of which one wins.
+// Candidates are compiled and run in a worker process, on copies of the arguments that they write
+// to; in this one if the request lets it open the device (`opens_device`). The arguments are on the
+// host. The best config becomes the compilation's, with origin "tuned", and goes to the cache with
+// its record; so does the best so far where this process loses the device, which is an error.
 Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
                                    const TuneOptions& options);
 
@@ -39,8 +43,8 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
 // with `not-verified` if the interpreter was too slow for the default's results to be compared.
 Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments,
                                       const TuneOptions& options, double budget);
-// A further round: the default and `configs` are timed in turns, for about `seconds`. Trial i + 1
-// is of configs[i].
+// A further round: first_config() and `configs` are timed in turns, for about `seconds`. Trial i +
+// 1 is of configs[i].
 Expected<tune::Record> compare_configs(Compilation& c, const Arguments& arguments,
                                        const std::vector<space::Config>& configs,
                                        const TuneOptions& options, double seconds);

@@ -98,11 +98,11 @@ class ShapeTuner {
     return {};
   }
 
-  // All winners at all shapes; then the choice. Each shape's default is timed there in any case, so
-  // it can be chosen there too.
+  // All winners at all shapes; then the choice. What each shape's search started from is timed
+  // there in any case, so it can be chosen there too.
   Expected<void> compare() {
-    for (const Record& record : records_) {
-      const space::Config& winner = record.trials[record.winner].config;
+    for (std::size_t i = 0; i < records_.size(); ++i) {
+      const space::Config winner = as_given(i, records_[i].trials[records_[i].winner].config);
       if (std::ranges::count(winners_, winner) == 0) winners_.push_back(winner);
     }
     trials_.assign(records_.size(), std::vector<i64>(winners_.size() + records_.size(), -1));
@@ -121,9 +121,23 @@ class ShapeTuner {
     return {};
   }
 
+  // A winner of a list as the list has it: what it lacks is completed at each shape by itself, so
+  // that only the list's configs win.
+  space::Config as_given(std::size_t i, const space::Config& winner) const {
+    const Compilation& c = *jobs_[i].compilation;
+    if (c.decl->configs.size() < 2) return winner;
+    for (const space::Config& given : c.decl->configs) {
+      diag::Diags quiet(c.diags.sources());
+      if (c.space.validate(given, c.default_config, quiet) == winner) return given;
+    }
+    return winner;
+  }
+
   // Times the winners at one shape; what is not legal there is left out.
   Expected<tune::ShapeTimes> measure(std::size_t i) {
     Compilation& c = *jobs_[i].compilation;
+    auto first = first_config(c);
+    if (!first) return std::unexpected(first.error());
     std::vector<space::Config> configs;
     std::vector<i64> of_winner(winners_.size(), -1);  // trial of the round; -1: none
     for (std::size_t w = 0; w < winners_.size(); ++w) {
@@ -131,7 +145,7 @@ class ShapeTuner {
       auto legal = c.space.validate(winners_[w], c.default_config, quiet);
       if (!legal) continue;
       auto there = std::ranges::find(configs, *legal);
-      of_winner[w] = *legal == c.default_config ? 0 : there - configs.begin() + 1;
+      of_winner[w] = *legal == *first ? 0 : there - configs.begin() + 1;
       if (of_winner[w] > 0 && there == configs.end()) configs.push_back(*std::move(legal));
     }
     const double seconds = share(kCompareShare) > 0 ? share(kCompareShare) : kCompareSeconds;

@@ -19,16 +19,17 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::string text_of(bool is_static) {
+// `configs`: what the decorator gives besides.
+std::string text_of(bool is_static, const std::string& configs = "") {
   return fmt::format(
       "import torch\nimport helion\nimport helion.language as hl\n\n"
-      "@helion.kernel(static_shapes={})\n"
+      "@helion.kernel(static_shapes={}{})\n"
       "def twice(x: torch.Tensor) -> torch.Tensor:\n"
       "    out = torch.empty_like(x)\n"
       "    for tile in hl.tile(x.size()):\n"
       "        out[tile] = x[tile] * 2\n"
       "    return out\n",
-      is_static ? "True" : "False");
+      is_static ? "True" : "False", configs);
 }
 
 class TuneShapesTest : public testing::Test {
@@ -109,6 +110,51 @@ TEST_F(TuneShapesTest, StaticShapesGetAnEntryEach) {
     EXPECT_DOUBLE_EQ(record.budget, 0.75);
     EXPECT_TRUE(store.find(record.key)->others.empty());
   }
+}
+
+constexpr const char* kSlowConfigs =
+    ", configs=[helion.Config(block_sizes=[1, 2]), helion.Config(block_sizes=[2, 1])]";
+
+// The default is far faster than what the decorator lists, and must not win.
+TEST_F(TuneShapesTest, OnlyTheDecoratorsConfigsAreTried) {
+  Compilation& c = add(true, 200, 100);
+  c.request.text = text_of(true, kSlowConfigs);
+  auto records = tune_shapes(jobs_, {});
+  ASSERT_TRUE(records) << records.error().message;
+  const tune::Record& record = (*records)[0];
+  ASSERT_EQ(record.trials.size(), 2U);
+  EXPECT_THAT(record.trials[0].config["block_sizes"], ElementsAre(1, 2));
+  EXPECT_THAT(record.trials[1].config["block_sizes"], ElementsAre(2, 1));
+  for (const tune::Trial& trial : record.trials) EXPECT_EQ(trial.origin, "list");
+  EXPECT_EQ(tune::count_searched(record), 2);
+}
+
+TEST_F(TuneShapesTest, OnlyTheDecoratorsConfigsWinAtSeveralShapes) {
+  for (i64 m : {20, 400}) add(false, m, 100).request.text = text_of(false, kSlowConfigs);
+  auto records = tune_shapes(jobs_, {});
+  ASSERT_TRUE(records) << records.error().message;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const tune::Record& record = (*records)[i];
+    EXPECT_EQ(record.trials.size(), 2U);
+    EXPECT_EQ(record.trials[0].config, *first_config(compilations_[i]));
+    for (const tune::Trial& trial : record.trials) {
+      EXPECT_EQ(
+          trial.config["block_sizes"][0].get<i64>() * trial.config["block_sizes"][1].get<i64>(), 2);
+    }
+  }
+}
+
+TEST_F(TuneShapesTest, TheDecoratorsOnlyConfigIsUsedWhateverTheCacheHolds) {
+  const std::string text = text_of(true, ", config=helion.Config(block_sizes=[4, 8])");
+  add(true, 20, 100).request.text = text;
+  ASSERT_TRUE(tune_shapes(jobs_, {}));
+  Compilation& call = add(true, 20, 100);
+  call.request.text = text;
+  ASSERT_TRUE(compile(call, "config"));
+  EXPECT_TRUE(TunedStore(call.request).find(call.tuned_key));
+  EXPECT_EQ(call.config_origin, "decorator");
+  EXPECT_THAT(call.config["block_sizes"], ElementsAre(4, 8));
+  EXPECT_TRUE(check_is_tuned(call));
 }
 
 // What was searched before the user ended it is kept.

@@ -120,7 +120,7 @@ Expected<void> check_is_tuned(const Compilation& c) {
   const Settings& settings = c.request.settings;
   const bool is_tuned = c.config_origin == "tuned";
   const bool is_chosen =
-      c.config_origin == "given" || (c.config_origin == "decorator" && c.decl->configs.size() == 1);
+      c.config_origin == "given" || (c.config_origin == "decorator" && is_fixed(*c.decl));
   if (is_chosen) return {};
   count_tuned(is_tuned);
   if (is_tuned) return {};

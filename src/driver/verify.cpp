@@ -36,8 +36,12 @@ class Retrial {
   Retrial(Compilation& c, const tune::Record& record) : c_(c), record_(record) {}
 
   Expected<void> run(const Arguments& arguments, double seconds, Verdict& verdict) {
-    const std::pair<std::string, i64> named[] = {
-        {"winner", record_.winner}, {"runner-up", record_.runner_up}, {"default", 0}};
+    auto first = first_config(c_);
+    if (!first) return std::unexpected(first.error());
+    first_ = *std::move(first);
+    const std::pair<std::string, i64> named[] = {{"winner", record_.winner},
+                                                 {"runner-up", record_.runner_up},
+                                                 {std::string(tune::start_name(record_)), 0}};
     for (const auto& [name, trial] : named) {
       if (auto added = add(name, trial); !added) return std::unexpected(added.error());
     }
@@ -49,7 +53,7 @@ class Retrial {
   }
 
  private:
-  // A config that is timed; trial 0 of the round is today's default.
+  // A config that is timed; trial 0 of the round is what a search would start from today.
   struct Timed {
     std::string name;
     i64 recorded = 0, trial = 0;
@@ -63,7 +67,7 @@ class Retrial {
     auto config = c_.space.validate(record_.trials[recorded].config, c_.default_config, quiet);
     if (!config) return fail("bad-config", "a config of the record is not legal any more");
     i64 trial = 0;
-    if (*config != c_.default_config) {
+    if (*config != first_) {
       auto there = std::ranges::find(configs_, *config);
       trial = there - configs_.begin() + 1;
       if (there == configs_.end()) configs_.push_back(*std::move(config));
@@ -109,6 +113,7 @@ class Retrial {
 
   Compilation& c_;
   const tune::Record& record_;
+  space::Config first_;
   std::vector<space::Config> configs_;
   std::vector<Timed> timed_;  // the winner first
 };

@@ -80,7 +80,7 @@ class Explanation {
     line("");
     line("time      {}", time_text(winner_));
     if (r_.winner != 0) {
-      line("default   {}{}", time_text(standard_),
+      line("{:<9} {}{}", start_name(r_), time_text(standard_),
            std::isfinite(ratio()) ? fmt::format(", {:.2f} times as long", ratio()) : "");
     }
     line("search    {} configs in {:.1f} s by {}, ended: {}", r_.trials.size(), r_.elapsed,
@@ -108,8 +108,10 @@ class Explanation {
 
   void against_default() {
     line("");
-    if (r_.winner == 0) return line("the default won: nothing that was tried is faster");
-    line("changed from the default");
+    if (r_.winner == 0) {
+      return line("the {} won: nothing that was tried is faster", start_name(r_));
+    }
+    line("changed from the {}", start_name(r_));
     changes(r_.trials[0].config, r_.trials[r_.winner].config);
   }
 

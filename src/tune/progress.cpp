@@ -92,7 +92,7 @@ std::string progress_line(const Progress& p, const Terminal& terminal) {
   const std::string percent = p.budget > 0 ? fmt::format("{:3.0f} %", 100 * share) : "";
   std::string against;
   if (p.standard > 0 && std::isfinite(p.standard) && parts.size() > 1 && p.best > 0) {
-    against = fmt::format(" (default {})", beside(p.standard, parts[0]));
+    against = fmt::format(" ({} {})", p.standard_name, beside(p.standard, parts[0]));
   }
   // In order of reading: counts, best, time left.
   auto text = [&](i64 width, size_t kept, bool compare) {
@@ -149,7 +149,7 @@ std::string completion_text(const Record& record) {
       "Autotuning {} in {:.1f}s after searching {} configs.\n"
       "One can hardcode the best config and skip autotuning with:\n"
       "    @helion.kernel(config={}, static_shapes={})",
-      record.interrupted ? "interrupted" : "complete", record.elapsed, record.trials.size() - 1,
+      record.interrupted ? "interrupted" : "complete", record.elapsed, count_searched(record),
       print_winner(record), record.static_shapes ? "True" : "False");
 }
 

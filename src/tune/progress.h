@@ -19,7 +19,8 @@ struct Progress {
   double elapsed = 0, budget = 0;  // seconds; budget 0: none
   i64 generation = 0;
   i64 compiled = 0, timed = 0, failed = 0;
-  double best = 0, standard = 0;  // seconds of a call: of the best config and of the default
+  double best = 0, standard = 0;  // seconds of a call: of the best config and of the first
+  std::string_view standard_name = "default";  // what the first is called
 };
 
 // Where a line goes.

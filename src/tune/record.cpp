@@ -211,6 +211,14 @@ i64 count_failures(const Record& record) {
                                [](const Trial& trial) { return trial.status != Status::Ok; });
 }
 
+std::string_view start_name(const Record& record) {
+  return is_listed(record.trials[0]) ? "first" : "default";
+}
+
+i64 count_searched(const Record& record) {
+  return static_cast<i64>(record.trials.size()) - (is_listed(record.trials[0]) ? 0 : 1);
+}
+
 double regret_of(double seconds, double best_seconds) {
   if (best_seconds <= 0 || seconds <= best_seconds) return 0;
   return seconds / best_seconds - 1;

@@ -32,7 +32,8 @@ enum class Status : u8 {
 std::string_view status_name(Status status);  // "ok", "compile-error", ...
 std::optional<Status> parse_status(std::string_view name);
 
-// One config that a run tried, in order; number 0 is the default config.
+// One config that a run tried, in order; number 0 is what the search started from: the default
+// config, or the first of a list.
 struct Trial {
   Config config;
   Status status = Status::Ok;
@@ -142,6 +143,10 @@ std::string print_record(const Record& record);
 // Of a trial: as the final round has it, or else the search.
 double seconds_of(const Record& record, i64 trial);
 i64 count_failures(const Record& record);
+// A search among the configs of a list starts from the first of them, any other from the default.
+inline bool is_listed(const Trial& trial) { return trial.origin == kListOrigin; }
+std::string_view start_name(const Record& record);  // "default", or "first" of a list
+i64 count_searched(const Record& record);           // configs besides a default that is in no list
 // How much longer than with the best config known a call takes: 0.03 for 3 %.
 double regret_of(double seconds, double best_seconds);
 

@@ -201,7 +201,9 @@ class Page {
     const double standard = time_of(r_, 0).seconds;
     std::string name = fmt::format("{}", finalist.trial);
     if (finalist.trial == r_.winner) name += " winner";
-    if (finalist.trial == 0) name += finalist.trial == r_.winner ? ", default" : " default";
+    if (finalist.trial == 0) {
+      name += fmt::format("{} {}", finalist.trial == r_.winner ? "," : "", start_name(r_));
+    }
     if (finalist.trial == r_.runner_up) name += " runner-up";
     add("<tr class=\"first\"><td><b>{}</b></td><td class=\"n\">{}</td><td class=\"n\">{}</td>"
         "<td class=\"i\">{}</td></tr>\n",

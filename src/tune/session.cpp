@@ -58,7 +58,7 @@ class Session {
   Expected<Record> run(const Config& first) {
     Trial& standard = trials().emplace_back();
     standard.config = first;
-    standard.origin = "default";
+    standard.origin = options_.first_origin;
     predict(standard);
     end_by(default_end());
     if (auto begun = begin(); !begun) {
@@ -303,12 +303,13 @@ class Session {
 
   Error error_of_default(const Verdict& verdict) const {
     if (lanes_[0].bench.failure()) return *lanes_[0].bench.failure();
+    const std::string_view name =
+        is_listed(trials()[0]) ? "the first config of the list" : "the default config";
     if (verdict.status == Status::Skipped) {
-      return {"default-too-slow",
-              fmt::format("the default config gave no result: {}", verdict.reason),
+      return {"default-too-slow", fmt::format("{} gave no result: {}", name, verdict.reason),
               "give more seconds with --budget"};
     }
-    return {"default-crashed", fmt::format("the default config failed: {}", verdict.reason),
+    return {"default-crashed", fmt::format("{} failed: {}", name, verdict.reason),
             "this is a bug of the compiler: please report it with the kernel"};
   }
 
@@ -701,6 +702,7 @@ class Session {
     progress_.generation = generation;
     progress_.best = trials()[best_].seconds;
     progress_.standard = trials()[0].seconds;
+    progress_.standard_name = start_name(record_);
     options_.progress(progress_);
   }
 

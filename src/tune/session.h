@@ -40,6 +40,7 @@ struct SessionOptions {
   double race_seconds = 0.05;  // of one race, before it counts as a tie
   double hang_seconds = 0.05;  // beside a multiple of the default's time, until a call is ended
   bool cold = false;           // caches are flushed before each timed call
+  std::string first_origin = "default";  // of the config that the search starts from
   Clock clock = steady_clock();
   std::map<std::string, std::string> quarantine;  // config text -> why it is not to be tried
   // Seconds by the cost model; 0: it says nothing.

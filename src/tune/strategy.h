@@ -35,6 +35,8 @@ struct Proposal {
   std::string origin;
 };
 
+inline constexpr std::string_view kListOrigin = "list";
+
 class Strategy {
  public:
   virtual ~Strategy() = default;
@@ -67,7 +69,7 @@ struct SearchProblem {
 Expected<std::unique_ptr<Strategy>> make_strategy(std::string_view name, SearchProblem problem,
                                                   const SearchOptions& options);
 
-// The configs of a list, each once.
+// The configs of a list, each once; their origin is kListOrigin.
 std::unique_ptr<Strategy> finite_search(std::vector<Config> configs);
 
 }  // namespace peri::tune

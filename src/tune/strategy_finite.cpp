@@ -12,7 +12,8 @@ class FiniteSearch : public Strategy {
   explicit FiniteSearch(std::vector<Config> configs) {
     std::set<std::string> seen;
     for (Config& config : configs) {
-      if (seen.insert(config.dump()).second) proposals_.push_back({std::move(config), "list"});
+      if (seen.insert(config.dump()).second)
+        proposals_.push_back({std::move(config), std::string(kListOrigin)});
     }
     count_ = proposals_.size();
   }

@@ -180,8 +180,9 @@ class CacheCommand {
       if (located.entry.kernel != here.kernel) continue;
       std::vector<std::string> differ = driver::differences(here, located.entry);
       std::string says = !differ.empty() ? driver::describe_difference(here, located.entry)
-                         : is_first      ? "is used"
-                                         : "is shadowed by a layer before it";
+                         : driver::is_fixed(*c.decl) ? "is not used: the decorator gives a config"
+                         : is_first                  ? "is used"
+                                                     : "is shadowed by a layer before it";
       if (differ.empty()) is_first = false;
       others.push_back({{"key", located.entry.key},
                         {"layer", layer_name(located.layer)},

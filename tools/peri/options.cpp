@@ -98,8 +98,8 @@ void add_kernel(CLI::App& app, Options& options) {
 
 void add_config(CLI::App& app, Options& options) {
   app.add_option("--config", options.config,
-                 "config as JSON, as `helion.Config(...)` or as @FILE; without it: the tuned one, "
-                 "the decorator's, or the default")
+                 "config as JSON, as `helion.Config(...)` or as @FILE; without it: the decorator's "
+                 "`config=`, the tuned one, the first of its `configs=`, or the default")
       ->type_name("JSON|@FILE");
 }
 

@@ -59,14 +59,15 @@ nlohmann::ordered_json report(Session& session, const tune::Record& record) {
   double best = tune::seconds_of(record, record.winner), standard = tune::seconds_of(record, 0);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
   session.text(fmt::format("[{:.0f}s] {}", record.elapsed, tune::completion_text(record)));
-  session.text(fmt::format("best {}, default {} ({:.2f}x)", tune::print_seconds(best),
-                           tune::print_seconds(standard), standard / best));
+  session.text(fmt::format("best {}, {} {} ({:.2f}x)", tune::print_seconds(best),
+                           tune::start_name(record), tune::print_seconds(standard),
+                           standard / best));
   return {{"kernel", record.kernel},
           {"target", record.target},
           {"config", record.trials[record.winner].config},
           {"seconds", best},
           {"default_seconds", standard},
-          {"searched", record.trials.size() - 1},
+          {"searched", tune::count_searched(record)},
           {"failed", tune::count_failures(record)},
           {"elapsed", record.elapsed},
           {"stopped", record.stopped},
@@ -145,6 +146,16 @@ Expected<void> find_seeds(Session& session, driver::TuneOptions& options) {
   return {};
 }
 
+// Of a search whose result calls do not use.
+void warn_if_fixed(Session& session) {
+  const driver::Compilation& c = session.compilation();
+  if (!driver::is_fixed(*c.decl)) return;
+  c.request.warn(
+      {"decorator-config",
+       fmt::format("the decorator of `{}` gives a config, which calls go on using", c.decl->name),
+       "to use the one that was found, write it there, or remove `config=`"});
+}
+
 // Of each --shape, or of one call.
 driver::ShapeResults tune_all(Session& session, const driver::TuneOptions& tuning) {
   std::deque<driver::Compilation> further;
@@ -191,6 +202,7 @@ int tune(Session& session) {
   } else if (!records.empty()) {
     session.json().update(report(session, records[0]));
   }
+  if (!records.empty()) warn_if_fixed(session);
   auto written = write_reports(session, records);
   if (failure) return session.finish(std::unexpected(*failure));
   const bool is_interrupted = std::ranges::any_of(records, &tune::Record::interrupted);
