@@ -188,11 +188,8 @@ Expected<void> check_pass_name(std::string_view name) {
 
 Expected<void> optimise(Compilation& c) {
   passes::PipelineOptions options;
-  std::string_view rest = c.request.settings.passes_off;
-  while (!rest.empty()) {
-    std::string_view name = rest.substr(0, rest.find(','));
-    options.off.emplace_back(name);
-    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+  for (const std::string& name : passes_off(c.request.settings)) {
+    options.off.push_back(name);
     if (auto known = check_pass_name(name); !known) return known;
   }
   if (auto known = check_pass_name(c.request.after_pass); !known) return known;

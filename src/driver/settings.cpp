@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 
@@ -69,6 +70,17 @@ Expected<Settings> settings_from_environment() {
     if (!set) return std::unexpected(set.error());
   }
   return settings;
+}
+
+std::set<std::string> passes_off(const Settings& settings) {
+  std::set<std::string> names;
+  std::string_view rest = settings.passes_off;
+  while (!rest.empty()) {
+    const std::string_view name = rest.substr(0, rest.find(','));
+    if (!name.empty()) names.emplace(name);
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+  }
+  return names;
 }
 
 std::string user_cache_folder(const Settings& settings) {

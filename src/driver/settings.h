@@ -2,6 +2,7 @@
 // settings.def.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,9 @@ Expected<Settings> settings_from_environment();
 // Sets the field called `field` from text; `where` names the source in errors.
 Expected<void> set_setting(Settings& settings, std::string_view field, const std::string& text,
                            std::string_view where);
+
+// The names in `passes_off`.
+std::set<std::string> passes_off(const Settings& settings);
 
 // The folder of tuned configs: `cache_dir`, or the user's cache folder; "" if there is none.
 std::string user_cache_folder(const Settings& settings);

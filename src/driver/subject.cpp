@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "base/hash.h"
 #include "driver/version.h"
@@ -141,6 +142,9 @@ tune::Subject subject_of(const Compilation& c) {
   subject.machine = c.device ? c.device->describe() : runtime::device_info().describe();
   subject.fingerprint = c.device ? c.device->fingerprint() : runtime::device_info().fingerprint();
   subject.compiler = compiler_version(c);
+  const bool is_host = !runtime::is_device(backends::parse_device(c.request.device).device);
+  subject.threads = is_host ? c.request.settings.threads : 0;
+  subject.passes_off = fmt::to_string(fmt::join(passes_off(c.request.settings), ","));
   subject.key = tune::key_of(subject);
   return subject;
 }
@@ -168,6 +172,9 @@ std::string tune_command(const Request& request, const std::string& kernel) {
   for (const auto& [name, spec] : request.args) {
     text += fmt::format(" --arg '{}={}'", name, text_of(spec, nullptr));
   }
+  if (request.settings.threads > 0) text += fmt::format(" --threads {}", request.settings.threads);
+  const std::set<std::string> passes = passes_off(request.settings);
+  if (!passes.empty()) text += fmt::format(" --passes-off {}", fmt::join(passes, ","));
   return text;
 }
 
@@ -195,6 +202,8 @@ std::vector<std::string> differences(const tune::Subject& a, const tune::Subject
     found.emplace_back(differ_in_driver(a, b) ? "driver" : "machine");
   }
   if (a.compiler != b.compiler) found.emplace_back("compiler");
+  if (a.threads != b.threads) found.emplace_back("threads");
+  if (a.passes_off != b.passes_off) found.emplace_back("passes left out");
   return found;
 }
 

@@ -34,7 +34,7 @@ std::string tune_command(const Request& request, const std::string& kernel);
 double distance(std::string_view a, std::string_view b);
 
 // In words what of a differs from b: "kernel text", "arguments", "target", "machine" or, of the
-// same device, "driver", "compiler".
+// same device, "driver", "compiler", "threads", "passes left out".
 std::vector<std::string> differences(const tune::Subject& a, const tune::Subject& b);
 
 }  // namespace peri::driver

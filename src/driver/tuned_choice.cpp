@@ -85,10 +85,12 @@ std::optional<TunedStore::Located> nearest_entry(const tune::Subject& subject,
                                                  const std::vector<TunedStore::Located>& entries) {
   std::optional<TunedStore::Located> nearest;
   auto rank = [&](const tune::Subject& other) {
-    return std::tuple(
-        other.kernel_hash != subject.kernel_hash, other.structure_hash != subject.structure_hash,
-        other.fingerprint != subject.fingerprint, other.target != subject.target,
-        other.compiler != subject.compiler, distance(other.specialization, subject.specialization));
+    return std::tuple(other.kernel_hash != subject.kernel_hash,
+                      other.structure_hash != subject.structure_hash,
+                      other.fingerprint != subject.fingerprint, other.target != subject.target,
+                      other.compiler != subject.compiler, other.threads != subject.threads,
+                      other.passes_off != subject.passes_off,
+                      distance(other.specialization, subject.specialization));
   };
   for (const TunedStore::Located& located : entries) {
     if (located.entry.kernel != subject.kernel) continue;
@@ -104,11 +106,13 @@ std::string describe_difference(const tune::Subject& here, const tune::Subject& 
       parts.push_back(part);
       continue;
     }
-    auto value = [&](const tune::Subject& s) {
-      return part == "arguments"  ? s.specialization
-             : part == "target"   ? s.target
-             : part == "compiler" ? s.compiler
-                                  : s.machine;
+    auto or_none = [](const std::string& text) { return text.empty() ? "none" : text; };
+    auto value = [&](const tune::Subject& s) -> std::string {
+      if (part == "arguments") return s.specialization;
+      if (part == "target") return s.target;
+      if (part == "compiler") return s.compiler;
+      if (part == "threads") return s.threads == 0 ? "all" : std::to_string(s.threads);
+      return part == "passes left out" ? or_none(s.passes_off) : s.machine;
     };
     parts.push_back(fmt::format("{} ({}, here {})", part, value(other), value(here)));
   }

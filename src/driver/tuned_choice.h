@@ -14,7 +14,7 @@ namespace peri::driver {
 std::optional<Dispatch> find_tuned(const Compilation& c);
 
 // The entry of the same kernel name that is most like `subject`: the same text before another,
-// then machine, compiler, arguments and their sizes.
+// then machine, compiler, threads, passes, arguments and their sizes.
 std::optional<TunedStore::Located> nearest_entry(const tune::Subject& subject,
                                                  const std::vector<TunedStore::Located>& entries);
 

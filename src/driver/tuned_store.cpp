@@ -54,6 +54,7 @@ void fields_of_row(Io& io, R& r) {
   io("default_seconds", r.default_seconds, {.low = 0}, "of a call of the default; 0: unknown");
   io("elapsed", r.elapsed, {.low = 0}, "seconds of the search");
   io("started", r.started, {.pattern = tune::kTimePattern}, "in UTC");
+  io("cache_mode", r.cache_mode, {.pattern = "(warm|cold)?"}, "of its timings; empty: unknown");
   io("record", r.record, {.pattern = "([0-9a-f]{32})?"}, "hash of the record's text, or empty");
 }
 
@@ -103,21 +104,29 @@ TunedEntry merged(TunedEntry entry, const TunedEntry& there) {
   return entry;
 }
 
-// What is `there` with the result of `record`, which is `entry`; none if what is there for its
-// sizes is better: `kept` then.
-std::optional<TunedEntry> updated(const std::optional<TunedEntry>& there, const TunedEntry& entry,
-                                  const Record& record, std::optional<TunedRow>& kept) {
-  kept.reset();
-  if (!there) return entry;
-  const TunedRow* row = tune::have_same_places(entry.sizes, there->sizes)
-                            ? there->find(tune::values_of(entry.sizes))
-                            : nullptr;
-  if (row == nullptr || replaces(entry, *row, &record)) return merged(entry, *there);
-  kept = *row;
-  return std::nullopt;
+// Entries before version 5 did not say.
+void add_cache_mode(tune::Json& row) {
+  if (row.is_object()) row["cache_mode"] = "";
 }
 
 }  // namespace
+
+// What becomes of an entry.
+struct TunedStore::Update {
+  std::optional<TunedEntry> next;          // none if what is there is better
+  std::optional<TunedRow> kept, replaced;  // the row of the result's sizes
+};
+
+TunedStore::Update TunedStore::updated(const TunedEntry& entry, const Record& record) const {
+  const auto there = find(entry.key);
+  if (!there) return {.next = entry};
+  const TunedRow* row = tune::have_same_places(entry.sizes, there->sizes)
+                            ? there->find(tune::values_of(entry.sizes))
+                            : nullptr;
+  if (row == nullptr) return {.next = merged(entry, *there)};
+  if (!replaces(entry, *row, &record)) return {.kept = *row};
+  return {.next = merged(entry, *there), .replaced = *row};
+}
 
 std::vector<const TunedRow*> TunedEntry::rows() const {
   std::vector<const TunedRow*> rows = {this};
@@ -143,8 +152,13 @@ std::string print_entry(const TunedEntry& entry) {
 Expected<TunedEntry> parse_entry(std::string_view text) {
   auto json = tune::parse_json(text, "bad-entry", kMostEntryBytes);
   if (!json) return std::unexpected(json.error());
-  if (tune::update_schema(*json) && !json->contains("others")) {  // version 1 had one row
+  const bool is_old = tune::update_schema(*json);
+  if (is_old && !json->contains("others")) {  // version 1 had one row
     (*json)["others"] = tune::Json::array();
+  }
+  if (is_old) {
+    add_cache_mode(*json);
+    if ((*json)["others"].is_array()) std::ranges::for_each((*json)["others"], add_cache_mode);
   }
   auto entry = tune::read_fields<TunedEntry>(*json, "bad-entry");
   if (!entry) return entry;
@@ -178,11 +192,17 @@ TunedEntry entry_of(const Record& record) {
   if (!has_interval) entry.low = entry.high = entry.seconds;
   entry.elapsed = record.elapsed;
   entry.started = record.started;
+  entry.cache_mode = record.cache_mode;
   entry.record = hash_hex(print_record(record));
   return entry;
 }
 
+bool differ_in_cache_mode(const TunedRow& a, const TunedRow& b) {
+  return !a.cache_mode.empty() && !b.cache_mode.empty() && a.cache_mode != b.cache_mode;
+}
+
 bool replaces(const TunedRow& later, const TunedRow& there, const Record* record) {
+  if (differ_in_cache_mode(later, there)) return later.started >= there.started;
   if (record != nullptr && has_tried(*record, there.config)) return true;
   if (is_clearly_faster(later, there)) return true;
   return !is_clearly_faster(there, later) && later.elapsed >= there.elapsed;
@@ -234,17 +254,17 @@ std::optional<TunedEntry> TunedStore::find(const std::string& key) const {
 
 // The entry is written under the key's lock, so that of two results at the same time the better one
 // stays.
-Expected<std::optional<TunedRow>> TunedStore::write(const TunedEntry& entry, const Record& record) {
+Expected<TunedStore::Update> TunedStore::write(const TunedEntry& entry, const Record& record) {
   auto written = cache_.put("record-" + entry.record, print_record(record));
   if (!written) return std::unexpected(written.error());
-  std::optional<TunedRow> kept;
-  auto done = cache_.update(entry.key,
-                            [&](const std::optional<std::string>&) -> std::optional<std::string> {
-                              auto next = updated(find(entry.key), entry, record, kept);
-                              return next ? std::optional(print_entry(*next)) : std::nullopt;
-                            });
+  Update update;
+  auto done = cache_.update(
+      entry.key, [&](const std::optional<std::string>&) -> std::optional<std::string> {
+        update = updated(entry, record);
+        return update.next ? std::optional(print_entry(*update.next)) : std::nullopt;
+      });
   if (!done) return std::unexpected(done.error());
-  return kept;
+  return update;
 }
 
 Expected<std::optional<TunedRow>> TunedStore::put(const Record& record) {
@@ -254,14 +274,19 @@ Expected<std::optional<TunedRow>> TunedStore::put(const Record& record) {
     return fail("not-timed", fmt::format("the config of `{}` was not timed", record.kernel),
                 "the cache stays as it was; tune again");
   }
-  if (!off_) {
-    auto kept = write(entry, record);
-    if (kept || !memory_) return kept;
+  Expected<Update> update = off_ ? fail("cache-off", "there is no cache") : write(entry, record);
+  if (!update) {
+    if (!memory_) return std::unexpected(update.error());
+    update = updated(entry, record);
+    if (update->next) memory_->entries[entry.key] = *std::move(update->next);
   }
-  std::optional<TunedRow> kept;
-  auto next = updated(find(entry.key), entry, record, kept);
-  if (next) memory_->entries[entry.key] = *std::move(next);
-  return kept;
+  if (update->replaced && differ_in_cache_mode(entry, *update->replaced)) {
+    warn({"cache-mode",
+          fmt::format("the result of `{}` on {} caches replaces one on {} caches", entry.kernel,
+                      entry.cache_mode, update->replaced->cache_mode),
+          "calls use it whatever their caches hold; --cold chooses what is timed"});
+  }
+  return update->kept;
 }
 
 std::optional<Record> TunedStore::record_of(const TunedRow& row) const {

@@ -29,9 +29,10 @@ struct TunedRow {
   double best_seconds = 0;     // as in Record, like the next two
   std::vector<i64> neighbour;
   double neighbour_seconds = tune::kFailed;
-  double elapsed = 0;   // seconds of the search: how much evidence there is
-  std::string started;  // as Record::started
-  std::string record;   // hash of the record's text; "": there is none
+  double elapsed = 0;      // seconds of the search: how much evidence there is
+  std::string started;     // as Record::started
+  std::string cache_mode;  // as Record's: "warm" or "cold"; "": unknown
+  std::string record;      // hash of the record's text; "": there is none
 
   double regret() const { return tune::regret_of(seconds, best_seconds); }
 };
@@ -52,7 +53,11 @@ std::string print_entry(const TunedEntry& entry);
 Expected<TunedEntry> parse_entry(std::string_view text);
 TunedEntry entry_of(const tune::Record& record);
 
-// Whether the later result for a shape replaces the one there. It does if its own search tried that
+// Whether both were timed, and one with warm caches, the other with cold ones.
+bool differ_in_cache_mode(const TunedRow& a, const TunedRow& b);
+
+// Whether the later result for a shape replaces the one there. Times of different cache modes do
+// not compare: then the search that began later counts. Else it does if its own search tried that
 // one's config (then it has measured both alike), if it is faster beyond the noise, or if they are
 // within the noise and its search was at least as long. So a good result is never lost to a worse
 // one, whoever writes last.
@@ -82,7 +87,8 @@ class TunedStore {
 
   // Writes the record, then the entry, unless replaces() says that what is there for its sizes is
   // better: then gives that. Rows of other sizes stay. The memory takes the entry where the disk
-  // does not. Fails with `not-timed`, and writes nothing, if its times are not finite.
+  // does not. Fails with `not-timed`, and writes nothing, if its times are not finite; warns with
+  // `cache-mode` if the row that it replaces was timed in the other mode.
   Expected<std::optional<TunedRow>> put(const tune::Record& record);
 
   // The record of a row; none if there is none (any more), or it is damaged.
@@ -111,7 +117,9 @@ class TunedStore {
 
  private:
   std::optional<TunedEntry> read(const std::string& key, runtime::Layer layer) const;
-  Expected<std::optional<TunedRow>> write(const TunedEntry& entry, const tune::Record& record);
+  struct Update;
+  Update updated(const TunedEntry& entry, const tune::Record& record) const;
+  Expected<Update> write(const TunedEntry& entry, const tune::Record& record);
 
   bool off_;
   std::function<void(const Error&)> warn_;

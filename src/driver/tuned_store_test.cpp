@@ -260,7 +260,9 @@ TEST_F(TunedStoreTest, EntriesOfEarlierSchemasKeepTheirRows) {
   written.others = {written};
   written.others[0].sizes[0].size = 17;
   auto json = space::Config::parse(print_entry(written));
-  for (i64 schema : {2, 3}) {
+  for (const char* key : {"threads", "passes_off", "cache_mode"}) json.erase(key);
+  json["others"][0].erase("cache_mode");
+  for (i64 schema : {2, 3, 4}) {
     json["schema"] = schema;
     auto entry = parse_entry(json.dump());
     ASSERT_TRUE(entry) << entry.error().message;
@@ -272,13 +274,34 @@ TEST_F(TunedStoreTest, EntriesOfTheFirstSchemaAreOfStaticShapes) {
   auto json = space::Config::parse(print_entry(entry_of(record_with(1e-3, 10, 8))));
   json["schema"] = 1;
   json["sizes"] = space::Config::array();
-  for (const char* key : {"best_seconds", "neighbour", "neighbour_seconds", "others"}) {
+  for (const char* key : {"best_seconds", "neighbour", "neighbour_seconds", "others", "cache_mode",
+                          "threads", "passes_off"}) {
     json.erase(key);
   }
   auto entry = parse_entry(json.dump());
   ASSERT_TRUE(entry) << entry.error().message;
   EXPECT_EQ(entry->rows().size(), 1U);
   EXPECT_EQ(entry->seconds, 1e-3);
+}
+
+// Times on cold caches are larger whatever the config, so they are not compared with others.
+TEST_F(TunedStoreTest, AResultOfTheOtherCacheModeReplacesWithANotice) {
+  Record warm = record_with(1e-3, 100, 8), cold = record_with(5e-3, 1, 16);
+  warm.cache_mode = "warm";
+  cold.cache_mode = "cold";
+  cold.started = "2026-11-25T06:02:00Z";
+  ASSERT_TRUE(make().put(warm));
+  EXPECT_FALSE(make().put(cold)->has_value());
+  EXPECT_THAT(codes_, ElementsAre("cache-mode"));
+  EXPECT_EQ(make().find(cold.key)->cache_mode, "cold");
+  codes_.clear();
+  EXPECT_TRUE(make().put(warm)->has_value());  // it is older: brought from elsewhere
+  warm.started = "2026-11-25T06:03:00Z";
+  EXPECT_FALSE(make().put(warm)->has_value());
+  EXPECT_THAT(codes_, ElementsAre("cache-mode"));
+  codes_.clear();
+  EXPECT_FALSE(make().put(record_with(0.5e-3, 100, 4))->has_value());  // of an unknown mode
+  EXPECT_THAT(codes_, IsEmpty());
 }
 
 TEST(TunedRow, StatesItsRegret) {
@@ -302,6 +325,17 @@ TEST(Subject, DifferencesNameKeyParts) {
   EXPECT_THAT(differences(a, b),
               ElementsAre("kernel text", "arguments", "target", "machine", "compiler"));
   EXPECT_NE(tune::key_of(a), tune::key_of(b));
+}
+
+TEST(Subject, ThreadsAndPassesThatWereChosenArePartsOfTheKey) {
+  tune::Subject all, two, without;
+  two.threads = 2;
+  without.passes_off = "hoist_invariants";
+  EXPECT_NE(tune::key_of(all), tune::key_of(two));
+  EXPECT_NE(tune::key_of(all), tune::key_of(without));
+  EXPECT_NE(tune::key_of(two), tune::key_of(without));
+  EXPECT_THAT(differences(all, two), ElementsAre("threads"));
+  EXPECT_THAT(differences(all, without), ElementsAre("passes left out"));
 }
 
 TEST(Subject, ADeviceWithAnotherDriverIsTheSame) {

@@ -202,6 +202,8 @@ Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seco
   c.request.args = specs_of(*arguments);
   c.request.device = device_of(record, c.request.device);
   c.request.settings.cold = record.cache_mode == "cold";
+  c.request.settings.threads = record.threads;
+  c.request.settings.passes_off = record.passes_off;
   Verdict verdict;
   auto done = examine(c, record, *arguments, seconds, verdict);
   if (!done && !is_lack(done.error())) return std::unexpected(done.error());

@@ -173,7 +173,7 @@ Expected<tune::Accuracy> KernelWorkload::compare_with_reference(const Result& re
 Expected<Result> KernelWorkload::run_guarded(const Candidate& candidate) {
   if (auto restored = restore(); !restored) return std::unexpected(checked(restored.error()));
   runtime::GuardedAllocations guard;
-  auto returned = executable(candidate).call(leaves_);
+  auto returned = executable(candidate).call(leaves_, c_.request.settings.threads);
   host_copies_.restart();
   if (returned && executable(candidate).device()) returned = host_copies_.copy(*returned);
   if (!returned) return std::unexpected(checked(returned.error()));
@@ -218,7 +218,9 @@ Expected<void> KernelWorkload::check(const Candidate& candidate) {
   return fail("wrong-result", report.text());
 }
 
-void KernelWorkload::run(const Candidate& candidate) { (void)executable(candidate).call(leaves_); }
+void KernelWorkload::run(const Candidate& candidate) {
+  (void)executable(candidate).call(leaves_, c_.request.settings.threads);
+}
 
 // Writes twice as much as the last-level cache holds.
 void KernelWorkload::flush_caches() {

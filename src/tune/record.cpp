@@ -192,6 +192,8 @@ std::string key_of(const Subject& subject) {
     text += part;
     text += '\0';
   }
+  if (subject.threads > 0) text += fmt::format("threads {}", subject.threads) + '\0';
+  if (!subject.passes_off.empty()) text += fmt::format("without {}", subject.passes_off) + '\0';
   return "tuned-" + hash_hex(text);
 }
 
@@ -227,8 +229,10 @@ double regret_of(double seconds, double best_seconds) {
 bool update_schema(Json& json) {
   if (!json.is_object()) return false;
   const Json schema = json.value("schema", Json());
-  if (schema != Json(1) && schema != Json(2) && schema != Json(3)) return false;
+  if (!schema.is_number_integer() || schema < 1 || schema >= kRecordSchema) return false;
   json["schema"] = kRecordSchema;
+  json["threads"] = 0;
+  json["passes_off"] = "";
   if (schema != Json(1)) return true;
   json["sizes"] = Json::array();  // version 1 had a list of texts, which was always empty
   json["best_seconds"] = 0;
@@ -282,7 +286,7 @@ Expected<Record> read_record(const Config& json) {
   }
   if (Json complete = json; update_schema(complete)) {
     if (!complete.contains("toolchain")) complete["toolchain"] = "";
-    complete["idle"] = Json::array();
+    if (!complete.contains("idle")) complete["idle"] = Json::array();
     return read_record(complete);
   }
   auto record = read_fields<Record>(json, "bad-record");

@@ -17,7 +17,7 @@
 
 namespace peri::tune {
 
-constexpr i64 kRecordSchema = 4;  // 1 had no sizes, 2 no toolchain, 3 no idle keys
+constexpr i64 kRecordSchema = 5;  // 1 had no sizes, 2 no toolchain, 3 no idle keys, 4 no threads
 
 // What became of a config.
 enum class Status : u8 {
@@ -89,10 +89,12 @@ struct Subject {
   std::string machine;                 // as DeviceInfo::describe()
   std::string fingerprint;             // of the machine
   std::string compiler;                // version of Perihelion and of its code generator
+  i64 threads = 0;                     // most that a launch may use, as the user says; 0: all CPUs
+  std::string passes_off;              // passes left out, sorted: "NAME,NAME"
 };
 
 // "tuned-" and a hash of what a config depends on: kernel text and name, target, specialisation,
-// machine and compiler.
+// machine and compiler, threads and passes.
 std::string key_of(const Subject& subject);
 
 struct Record : Subject {

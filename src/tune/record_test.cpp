@@ -145,7 +145,7 @@ TEST(RecordText, TheFirstSchemaIsReadAsOneOfStaticShapes) {
   }
   auto record = parse_record(json.dump());
   ASSERT_TRUE(record) << record.error().message;
-  EXPECT_EQ(record->schema, 4);
+  EXPECT_EQ(record->schema, kRecordSchema);
   EXPECT_TRUE(record->sizes.empty());
   EXPECT_EQ(record->neighbour_seconds, kFailed);
   EXPECT_EQ(record->winner, 1);
@@ -163,6 +163,20 @@ TEST(RecordText, TheThirdSchemaHasNoIdleKeys) {
   EXPECT_TRUE(record->idle.empty());
 }
 
+TEST(RecordText, TheFourthSchemaHasNoThreads) {
+  Record written = example();
+  written.idle = {"num_threads"};
+  Config json = Config::parse(print_record(written));
+  json["schema"] = 4;
+  json.erase("threads");
+  json.erase("passes_off");
+  auto record = parse_record(json.dump());
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->threads, 0);
+  EXPECT_EQ(record->passes_off, "");
+  EXPECT_EQ(record->idle, written.idle);
+}
+
 TEST(RecordText, TheWinnerIsPrintedWithoutIdleKeys) {
   Record record = example();
   record.trials[record.winner].config = {{"block_sizes", {8}}, {"num_sm_multiplier", 4}};
@@ -177,7 +191,7 @@ TEST(RecordText, TheSecondSchemaHasNoToolchain) {
   json.erase("idle");
   auto record = parse_record(json.dump());
   ASSERT_TRUE(record) << record.error().message;
-  EXPECT_EQ(record->schema, 4);
+  EXPECT_EQ(record->schema, kRecordSchema);
   EXPECT_EQ(record->toolchain, "");
   EXPECT_EQ(record->sizes, example().sizes);
 }
@@ -191,10 +205,10 @@ TEST(RecordText, RegretIsRelativeToTheBest) {
 
 TEST(RecordText, OtherSchemasAreRefused) {
   EXPECT_EQ(error_after([](Config& j) { j["schema"] = 0; }),
-            "$.schema: expected a whole number from 4 to 4, found 0");
+            "$.schema: expected a whole number from 5 to 5, found 0");
   auto newer = parse_record(R"({"schema": 99})");
   ASSERT_FALSE(newer);
-  EXPECT_EQ(newer.error().message, "$.schema: expected at most 4, found 99");
+  EXPECT_EQ(newer.error().message, "$.schema: expected at most 5, found 99");
   EXPECT_THAT(newer.error().hint, HasSubstr("newer version"));
 }
 

@@ -28,6 +28,8 @@ void fields_of_subject(Io& io, S& s) {
   io("machine", s.machine, {}, "that it was tuned on, in words");
   io("fingerprint", s.fingerprint, {}, "of that machine");
   io("compiler", s.compiler, {.most = 256}, "version of Perihelion and of its code generator");
+  io("threads", s.threads, {.low = 0}, "most that a call may use, as the user says; 0: all CPUs");
+  io("passes_off", s.passes_off, {.most = 1024}, "passes that were left out, as NAME,NAME");
 }
 
 template <class Io, Is<NamedSize> S>

@@ -46,6 +46,9 @@ ordered_json json_of(const Located& located) {
           {"target", e.target},
           {"machine", e.machine},
           {"compiler", e.compiler},
+          {"threads", e.threads},
+          {"passes_off", e.passes_off},
+          {"cache_mode", e.cache_mode},
           {"seconds", e.seconds},
           {"started", e.started},
           {"modified", located.modified},
@@ -146,6 +149,9 @@ class CacheCommand {
     session_.text(fmt::format("arguments  {}", e.specialization));
     session_.text(fmt::format("target     {}\nmachine    {}\ncompiler   {}", e.target, e.machine,
                               e.compiler));
+    if (e.threads > 0) session_.text(fmt::format("threads    {}", e.threads));
+    if (!e.passes_off.empty()) session_.text("without    " + e.passes_off);
+    if (!e.cache_mode.empty()) session_.text("caches     " + e.cache_mode);
     if (e.sizes.empty()) {
       session_.text(fmt::format(
           "time       {}\nconfig     {}", tune::print_seconds(e.seconds),

@@ -127,7 +127,7 @@ void add_cache(CLI::App& app, Options& options) {
       ->required();
   CLI::App* why = add_action(*cache, options, "why", "Tell which config a call uses, and why");
   add_kernel(*why, options);
-  add_settings(*why, options, {"device", "cpu", "python"});
+  add_settings(*why, options, {"device", "cpu", "python", "threads", "passes_off"});
   CLI::App* store = add_action(*cache, options, "export",
                                "Write records, and the GPU code of their winners, to one file");
   store->add_option("filter", options.target, filter);
@@ -160,7 +160,7 @@ void add_verify(CLI::App& app, Options& options) {
       ->allow_extra_args(false);
   add_shape(*verify, options, false);
   add_json(*verify, options);
-  add_settings(*verify, options, {"device", "cpu", "python", "threads", "cache_dir"});
+  add_settings(*verify, options, {"device", "cpu", "python", "threads", "passes_off", "cache_dir"});
 }
 
 void add_commands(CLI::App& app, Options& options) {

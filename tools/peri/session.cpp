@@ -65,7 +65,9 @@ Session::Session(const Options& options) : options_(options) {
       print_error("warning", error);
     }
   };
-  if (options.settings.threads > 0) ThreadPool::global().set_threads(options.settings.threads);
+  // Each record that is verified says how many it was tuned for.
+  const bool is_limit = options.settings.threads > 0 && options.command != "verify";
+  if (is_limit) ThreadPool::global().set_threads(options.settings.threads);
 }
 
 Expected<void> Session::prepare() {
