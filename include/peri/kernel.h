@@ -36,17 +36,19 @@ namespace peri {
 
 using runtime::Result;
 
+// What is left as it is here is as the environment says (PERI_CACHE_DIR, PERI_THREADS, ...:
+// driver/settings.def), and else the default.
 struct KernelOptions {
-  std::string device = "cpu";  // that calls run on: "cpu", "cuda", "cuda:1" (the second one)
-  std::string cpu = "host";    // level to make code for: "x86-64-v3", ...
-  i64 threads = 0;             // most threads of a launch; 0: all
+  std::string device{};  // that calls run on: "cpu", "cuda", "cuda:1" (the second one)
+  std::string cpu{};     // level to make code for: "x86-64-v3", ...
+  i64 threads = 0;       // most threads of a launch; 0: all
   // JSON or `helion.Config(...)`; "": the decorator's `config=`, the tuned one, the first of its
   // `configs=`, or the default.
   std::string config{};
-  std::string cache_dir{};  // of tuned configs; "": the user's cache folder
+  std::string cache_dir{};  // of tuned configs
   bool use_cache = true;
   // A call for which no config was tuned, given above or hard-coded with `config=` fails with
-  // `not-tuned`. PERI_REQUIRE_TUNED=1 in the environment turns this on too.
+  // `not-tuned`.
   bool require_tuned = false;
   // Told of troubles with the cache, and once a kernel when it runs untuned.
   std::function<void(const Error&)> warn{};

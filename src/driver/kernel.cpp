@@ -287,6 +287,19 @@ Error with_text(Error error, const diag::Diags& diags) {
   return error;
 }
 
+// The environment's, but for what the options choose.
+Expected<driver::Settings> settings_of(const KernelOptions& options) {
+  auto settings = driver::settings_from_environment();
+  if (!settings) return settings;
+  if (!options.device.empty()) settings->device = options.device;
+  if (!options.cpu.empty()) settings->cpu = options.cpu;
+  if (options.threads > 0) settings->threads = options.threads;
+  if (!options.cache_dir.empty()) settings->cache_dir = options.cache_dir;
+  settings->no_cache = settings->no_cache || !options.use_cache;
+  settings->require_tuned = settings->require_tuned || options.require_tuned;
+  return settings;
+}
+
 bool is_accepted(const Specialisation& specialisation, std::span<const Leaf> leaves) {
   return specialisation.executable.load(std::memory_order_acquire)->accepts(leaves);
 }
@@ -316,18 +329,13 @@ class Leaves {
 
 Expected<void> Kernel::Impl::open(const std::string& name, const KernelOptions& options) {
   request.kernel = name;
-  request.device = options.device;
+  auto settings = settings_of(options);
+  if (!settings) return std::unexpected(settings.error());
+  request.settings = *std::move(settings);
+  request.device = request.settings.device;
   request.opens_device = true;
-  request.settings.cpu = options.cpu;
-  request.settings.threads = options.threads;
-  request.settings.cache_dir = options.cache_dir;
-  request.settings.no_cache = !options.use_cache;
   request.memory = std::make_shared<driver::TunedMemory>();
   request.warn = options.warn;
-  auto environment = driver::settings_from_environment();
-  if (!environment) return std::unexpected(environment.error());
-  request.settings.require_tuned = options.require_tuned || environment->require_tuned;
-  request.settings.python = environment->python;
   if (!options.config.empty()) {
     diag::SourceId source = sources.add("config", options.config);
     request.config = space::parse_config(source, diags);

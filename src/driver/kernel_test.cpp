@@ -102,6 +102,48 @@ TEST(Kernel, RunsOnlyTunedConfigsOnDemand) {
   std::filesystem::remove_all(folder);
 }
 
+// A variable of the environment until the end of the block.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    setenv(name, value.c_str(), 1);
+  }
+  ~Variable() { unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+};
+
+TEST(Kernel, StartsFromTheEnvironmentsSettings) {
+  const std::string folder = testing::TempDir() + fmt::format("peri-kernel-env-{}", getpid());
+  const Tensor x = arange(Dtype::F32, 64);
+  std::array<Arg, 2> args{Arg(x), Arg(x)};
+  {
+    const Variable cache("PERI_CACHE_DIR", folder);
+    ASSERT_TRUE(Kernel::from_text(kText, "add")->tune(args, 0.2));
+  }
+  const KernelOptions strict{.cache_dir = folder, .require_tuned = true};
+  EXPECT_TRUE((*Kernel::from_text(kText, "add", strict))(x, x));
+  {
+    const Variable threads("PERI_THREADS", "1");  // another key
+    EXPECT_EQ((*Kernel::from_text(kText, "add", strict))(x, x).error().code, "not-tuned");
+  }
+  {
+    const Variable cpu("PERI_CPU", "no such level");
+    EXPECT_EQ((*Kernel::from_text(kText, "add", strict))(x, x).error().code, "unknown-cpu-level");
+    KernelOptions chosen = strict;
+    chosen.cpu = "host";
+    EXPECT_TRUE((*Kernel::from_text(kText, "add", chosen))(x, x));
+  }
+  {
+    const Variable off("PERI_NO_CACHE", "1");
+    EXPECT_EQ((*Kernel::from_text(kText, "add", strict))(x, x).error().code, "not-tuned");
+  }
+  std::filesystem::remove_all(folder);
+}
+
 // A kernel with dynamic shapes uses the config of the nearest sizes that it was tuned for.
 TEST(Kernel, ChoosesAmongTunedShapes) {
   std::string folder = testing::TempDir() + fmt::format("peri-kernel-shapes-{}", getpid());
