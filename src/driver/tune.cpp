@@ -27,6 +27,7 @@ constexpr double kReferenceShare = 0.1;  // of the budget, for the interpreter
 constexpr double kReferenceSeconds = 2;  // at most
 constexpr i64 kWorkerBytes = i64{4} << 30;
 constexpr i64 kOutlookConfigs = 300;
+constexpr double kFinalShare = 0.4;  // where the final round is what counts
 constexpr i64 kBatch = 8;
 constexpr double kDeviceCompileSeconds = 150;  // more than its compiler takes before it gives up
 constexpr double kDeviceRaceSeconds = 0.03;    // its own clock is steadier than the host's
@@ -312,6 +313,10 @@ Expected<tune::Record> compare_configs(Compilation& c, const Arguments& argument
   session.finalists = static_cast<i64>(configs.size());
   session.on_trial = {};
   session.log = {};
+  if (options.is_final && seconds > 0) {
+    session.final_share = kFinalShare;
+    session.final_seconds = seconds;
+  }
   return run_session(*strategy, c, arguments, options, std::move(session));
 }
 

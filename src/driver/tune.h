@@ -14,6 +14,9 @@ struct TuneOptions {
   std::function<void(const tune::Trial&, i64 number)> on_trial;
   std::function<void(std::size_t job)> on_shape;  // of tune_shapes: this one's search begins
   std::vector<space::Config> seeds;  // to be tried first; none: those of the cache that fit
+  // Of compare_configs: most of the time is for all of them in turns, not for races that leave the
+  // slower ones out.
+  bool is_final = false;
   tune::Clock clock = tune::steady_clock();
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "driver/shapes.h"
 #include "driver/subject.h"
@@ -13,6 +14,9 @@
 namespace peri::driver {
 
 namespace {
+
+constexpr double kLeastSeconds = 2;  // for a record
+constexpr double kCallsOfEach = 30;  // of its configs
 
 // Whether `rival` beats `winner` beyond the noise in the timings of a final round.
 bool is_faster(const tune::Finalist& rival, const tune::Finalist& winner, double noise) {
@@ -30,6 +34,22 @@ void skip(Verdict& verdict, std::string reason) {
   verdict.reason = std::move(reason);
 }
 
+// Whether the error is that what the round starts from fails, so that nothing can be compared.
+bool is_of_default(const Error& error) {
+  return error.code == "default-crashed" || error.code == "wrong-result";
+}
+
+// Trials of a record that are timed again: the winner, its runner-up and the default.
+std::vector<i64> timed_trials(const tune::Record& record) {
+  std::vector<i64> trials;
+  for (const i64 trial : {record.winner, record.runner_up, i64{0}}) {
+    const bool is_new = trial >= 0 && record.trials[trial].status == tune::Status::Ok &&
+                        std::ranges::count(trials, trial) == 0;
+    if (is_new) trials.push_back(trial);
+  }
+  return trials;
+}
+
 // Configs of a record, to be timed in turns.
 class Retrial {
  public:
@@ -39,14 +59,19 @@ class Retrial {
     auto first = first_config(c_);
     if (!first) return std::unexpected(first.error());
     first_ = *std::move(first);
-    const std::pair<std::string, i64> named[] = {{"winner", record_.winner},
-                                                 {"runner-up", record_.runner_up},
-                                                 {std::string(tune::start_name(record_)), 0}};
-    for (const auto& [name, trial] : named) {
-      if (auto added = add(name, trial); !added) return std::unexpected(added.error());
+    for (const i64 trial : timed_trials(record_)) {
+      if (auto added = add(trial); !added) return std::unexpected(added.error());
     }
-    // Compilers of devices take seconds that no budget can foresee; the configs are few.
-    auto round = compare_configs(c_, arguments, configs_, {}, c_.device ? 0 : seconds);
+    // Compilers of devices take seconds that nobody can foresee; the configs are few.
+    if (seconds <= 0 && !c_.device) seconds = verify_seconds(record_);
+    TuneOptions options;
+    options.is_final = true;
+    auto round = compare_configs(c_, arguments, configs_, options, seconds);
+    if (!round && is_of_default(round.error())) {
+      verdict.state = Verdict::State::Rotten;
+      verdict.reason = round.error().message;
+      return {};
+    }
     if (!round) return std::unexpected(round.error());
     judge(*round, verdict);
     return {};
@@ -59,10 +84,12 @@ class Retrial {
     i64 recorded = 0, trial = 0;
   };
 
-  Expected<void> add(const std::string& name, i64 recorded) {
-    const bool is_new = recorded >= 0 && record_.trials[recorded].status == tune::Status::Ok &&
-                        std::ranges::find(timed_, recorded, &Timed::recorded) == timed_.end();
-    if (!is_new) return {};
+  std::string name_of(i64 recorded) const {
+    if (recorded == record_.winner) return "winner";
+    return recorded == record_.runner_up ? "runner-up" : std::string(tune::start_name(record_));
+  }
+
+  Expected<void> add(i64 recorded) {
     diag::Diags quiet(c_.diags.sources());
     auto config = c_.space.validate(record_.trials[recorded].config, c_.default_config, quiet);
     if (!config) return fail("bad-config", "a config of the record is not legal any more");
@@ -72,7 +99,7 @@ class Retrial {
       trial = there - configs_.begin() + 1;
       if (there == configs_.end()) configs_.push_back(*std::move(config));
     }
-    timed_.push_back({name, recorded, trial});
+    timed_.push_back({name_of(recorded), recorded, trial});
     return {};
   }
 
@@ -83,7 +110,7 @@ class Retrial {
     };
     const Timed& winner = timed_[0];
     if (winner.trial >= static_cast<i64>(round.trials.size())) {
-      return skip(verdict, "its turn did not come in time");
+      return skip(verdict, "its turn did not come in time: a larger --budget may do");
     }
     if (!is_timed(winner)) {
       verdict.failure = round.trials[winner.trial].reason;
@@ -193,6 +220,22 @@ Expected<void> examine(Compilation& c, const tune::Record& record, const Argumen
 }
 
 }  // namespace
+
+double verify_seconds(const tune::Record& record) {
+  double seconds = 0;
+  for (const i64 trial : timed_trials(record)) seconds += tune::seconds_of(record, trial);
+  return std::max(kLeastSeconds, kCallsOfEach * seconds);
+}
+
+bool is_outdated(const Error& error, const Compilation& c) {
+  if (error.code == "bad-config") return true;
+  if (error.code != "diagnostics") return false;
+  // A file that is there and cannot be read is another matter than one that is gone.
+  std::error_code ignored;
+  const bool is_file_error =
+      !c.diags.all().empty() && c.diags.all()[0].kind == diag::Kind::FileNotFound;
+  return !is_file_error || !std::filesystem::exists(c.request.file, ignored);
+}
 
 Expected<Verdict> verify(Compilation& c, const tune::Record& record, double seconds) {
   auto arguments = parse_arguments(record.arguments, {}, record.seed, c.diags);

@@ -50,7 +50,8 @@ class Session {
         builder_(builder),
         options_(options),
         record_(std::move(record)),
-        time_(options.clock, options.budget > 0 ? options.budget : options.most_seconds) {
+        time_(options.clock, options.budget > 0 ? options.budget : options.most_seconds,
+              options.final_share, options.final_seconds) {
     record_.confidence = Race::kConfidence;
     for (Bench* bench : benches) lanes_.emplace_back(*bench, mutex_);
   }

@@ -36,6 +36,8 @@ struct SessionOptions {
   double most_seconds = 600;   // without a budget
   double least_gain = 0.01;    // without a budget: an expected gain below this ends the search
   i64 finalists = 10;          // besides the default
+  double final_share = 0.1;    // of the budget, for the final round
+  double final_seconds = 2;    // of that, at most
   i64 batch = 8;               // configs compiled side by side: before they are timed, or beside
   double race_seconds = 0.05;  // of one race, before it counts as a tie
   double hang_seconds = 0.05;  // beside a multiple of the default's time, until a call is ended

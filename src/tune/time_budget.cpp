@@ -4,15 +4,6 @@
 
 namespace peri::tune {
 
-namespace {
-
-constexpr double kFinalShare = 0.1;  // of the budget
-constexpr double kFinalSeconds = 2;  // at most
-
-}  // namespace
-
-double TimeBudget::final_seconds() const { return std::min(kFinalShare * seconds_, kFinalSeconds); }
-
 void CompilePace::note(std::span<const Built> built, double wall) {
   if (built.empty()) return;
   double sum = 0;

@@ -1,6 +1,7 @@
 // What a search spends its seconds on, and what is left of them.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "tune/builder.h"
@@ -9,14 +10,16 @@ namespace peri::tune {
 
 class TimeBudget {
  public:
-  // Begins now.
-  TimeBudget(Clock clock, double seconds)
-      : clock_(std::move(clock)), start_(clock_()), seconds_(seconds) {}
+  // Begins now. The final round gets `final_share` of the seconds, and at most `final_most`.
+  TimeBudget(Clock clock, double seconds, double final_share, double final_most)
+      : clock_(std::move(clock)),
+        start_(clock_()),
+        seconds_(seconds),
+        final_seconds_(std::min(final_share * seconds, final_most)) {}
 
   double now() const { return clock_() - start_; }  // since the begin
   double seconds() const { return seconds_; }
-  // For the final round.
-  double final_seconds() const;
+  double final_seconds() const { return final_seconds_; }
   double search_end() const { return seconds_ - final_seconds(); }
   // Whether the search may go on for so long.
   bool leaves(double seconds) const { return now() + seconds <= search_end(); }
@@ -25,7 +28,7 @@ class TimeBudget {
 
  private:
   Clock clock_;
-  double start_, seconds_;
+  double start_, seconds_, final_seconds_;
 };
 
 // How long configs take that are compiled side by side, as the latest did.

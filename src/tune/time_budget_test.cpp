@@ -9,14 +9,14 @@ namespace {
 
 TEST(TimeBudget, KeepsAShareForTheFinalRound) {
   double time = 100;
-  TimeBudget budget([&] { return time; }, 10);
+  TimeBudget budget([&] { return time; }, 10, 0.1, 2);
   EXPECT_DOUBLE_EQ(budget.final_seconds(), 1);
   EXPECT_DOUBLE_EQ(budget.time_at(10), 110);
   time = 107;
   EXPECT_DOUBLE_EQ(budget.now(), 7);
   EXPECT_TRUE(budget.leaves(1.9));
   EXPECT_FALSE(budget.leaves(2.1));
-  EXPECT_DOUBLE_EQ(TimeBudget([] { return 0.0; }, 600).search_end(), 598);
+  EXPECT_DOUBLE_EQ(TimeBudget([] { return 0.0; }, 600, 0.1, 2).search_end(), 598);
 }
 
 TEST(CompilePace, SaysHowManyFit) {

@@ -28,7 +28,7 @@ Exit status:
   1    the kernel has errors, or an assertion of it does not hold
   2    the command line, an argument, a config or a setting is wrong
   3    a file, the memory or the machine is in the way
-  4    --check found a difference, or verify a faster config than the tuned one
+  4    --check found a difference, or verify a tuned config that fails or is not the fastest
   130  interrupted (tune prints and keeps the best config so far)
 )";
 
@@ -159,6 +159,13 @@ void add_verify(CLI::App& app, Options& options) {
       ->type_name("NAME=SPEC")
       ->allow_extra_args(false);
   add_shape(*verify, options, false);
+  verify
+      ->add_option(
+          "--budget", options.verify_budget,
+          "seconds for each config; without it thirty calls of all that are timed, as long "
+          "as they took when it was tuned, and two seconds at least")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber);
   add_json(*verify, options);
   add_settings(*verify, options, {"device", "cpu", "python", "threads", "passes_off", "cache_dir"});
 }

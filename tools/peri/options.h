@@ -22,6 +22,7 @@ struct Options {
   std::string action;              // of `cache`: "ls", "show", ...
   std::vector<std::string> files;  // of records: `cache import`, `cache merge`
   std::string from;                // records to start from; "": the cache's
+  double verify_budget = 0;        // seconds for a record; 0: by its times
   i64 older_days = -1, max_bytes = -1;
   bool dry_run = false;
   bool all = false;

@@ -14,8 +14,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr double kSecondsPerRecord = 2;
-
 class Verify {
  public:
   explicit Verify(Session& session)
@@ -32,7 +30,10 @@ class Verify {
     return {};
   }
 
-  Status status() const { return is_rotten_ ? kCheckFailed : kDone; }
+  Status status() const {
+    if (is_rotten_) return kCheckFailed;
+    return has_error_ ? kEnvironment : kDone;
+  }
 
  private:
   Expected<std::vector<driver::TunedEntry>> chosen() {
@@ -68,12 +69,9 @@ class Verify {
       driver::Compilation c(diags);
       c.request.settings = session_.options().settings;
       c.request.device = c.request.settings.device;
-      auto verdict = driver::verify(c, *record, kSecondsPerRecord);
+      auto verdict = driver::verify(c, *record, session_.options().verify_budget);
       if (!verdict) {
-        // A kernel that is gone or does not compile any more is a finding, not the end.
-        text = fmt::format("stale: {}",
-                           diags.has_errors() ? diags.all()[0].message : verdict.error().message);
-        json["state"] = "stale";
+        text = failure(c, verdict.error(), json);
       } else {
         text = verdict->text();
         add(*verdict, json);
@@ -85,6 +83,17 @@ class Verify {
     json["text"] = text;
     session_.json()["verdicts"].push_back(json);
     session_.text(fmt::format("{} {} {}", entry.key.substr(0, 18), name, text));
+  }
+
+  // A kernel that is gone or does not compile any more is a finding, not the end; neither are
+  // troubles of the machine, of which others may be free.
+  std::string failure(const driver::Compilation& c, const Error& error, ordered_json& json) {
+    const bool is_outdated = driver::is_outdated(error, c);
+    has_error_ = has_error_ || !is_outdated;
+    json["state"] = is_outdated ? "stale" : "error";
+    if (!is_outdated) json["error"] = error.code;
+    const std::string& message = c.diags.has_errors() ? c.diags.all()[0].message : error.message;
+    return fmt::format("{}: {}", json["state"].get<std::string>(), message);
   }
 
   void add(const Verdict& verdict, ordered_json& json) {
@@ -104,7 +113,7 @@ class Verify {
 
   Session& session_;
   TunedStore store_;
-  bool is_rotten_ = false;
+  bool is_rotten_ = false, has_error_ = false;
 };
 
 }  // namespace
