@@ -42,8 +42,6 @@ namespace {
 constexpr i64 kMostBytes = i64{1} << 28;
 constexpr std::size_t kMostReason = 1000;
 
-std::string entry_key(const std::string& key) { return "quarantine-" + key.substr(6); }
-
 Expected<QuarantineEntry> parse(std::string_view text, const std::string& key) {
   auto json = tune::parse_json(text, "bad-entry", kMostBytes);
   if (!json) return std::unexpected(json.error());
@@ -53,6 +51,10 @@ Expected<QuarantineEntry> parse(std::string_view text, const std::string& key) {
 }
 
 }  // namespace
+
+std::string quarantine_key(const std::string& key) {
+  return std::string(kQuarantineKey) + key.substr(6);
+}
 
 std::string config_text(const space::Config& config) {
   return config.dump(-1, ' ', false, space::Config::error_handler_t::replace);
@@ -66,7 +68,7 @@ bool is_harmful(tune::Status status) {
 std::map<std::string, std::string> Quarantine::load() const {
   std::map<std::string, std::string> banned;
   for (Layer layer : {Layer::User, Layer::Site, Layer::Image}) {
-    auto text = store_.cache().get(entry_key(key_), layer);
+    auto text = store_.cache().get(quarantine_key(key_), layer);
     if (!text) continue;
     auto entry = parse(*text, key_);
     if (!entry) {
@@ -94,7 +96,7 @@ Expected<void> Quarantine::add(const space::Config& config, tune::Status status,
     entry.configs.push_back({config, status, reason.substr(0, kMostReason)});
     return tune::write_fields(entry).dump(-1, ' ', false, tune::Json::error_handler_t::replace);
   };
-  return store_.cache().update(entry_key(key_), with_this);
+  return store_.cache().update(quarantine_key(key_), with_this);
 }
 
 }  // namespace peri::driver

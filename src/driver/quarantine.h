@@ -17,6 +17,10 @@ std::string config_text(const space::Config& config);
 
 bool is_harmful(tune::Status status);
 
+inline constexpr std::string_view kQuarantineKey = "quarantine-";
+// Of the quarantine in the cache; `key`: of the tuned entry.
+std::string quarantine_key(const std::string& key);
+
 class Quarantine {
  public:
   // `key`: of the tuned entry. The store must outlive this.

@@ -166,11 +166,16 @@ std::tuple<bool, bool, double> unlikeness(const tune::Subject& other, const tune
 class Collector {
  public:
   Collector(TunedStore& store, const GarbagePolicy& policy, i64 now)
-      : store_(store), policy_(policy), now_(now), entries_(store.entries()) {}
+      : store_(store), policy_(policy), now_(now) {}
 
   Expected<std::vector<Garbage>> run() {
+    find_damaged();
+    auto held = store_.cache().hold_alone();
+    if (!held) return std::unexpected(held.error());
+    entries_ = store_.entries();
     std::erase_if(entries_, [](const auto& located) { return located.layer != Layer::User; });
     std::ranges::stable_sort(entries_, std::greater(), &TunedStore::Located::modified);
+    add_damaged();
     find_entries();
     find_files();
     if (policy_.dry_run) return std::move(garbage_);
@@ -185,6 +190,37 @@ class Collector {
   }
 
  private:
+  // What a file was when it was found to be damaged.
+  struct Damaged {
+    CacheListing::Item item;
+    fs::file_time_type written;
+  };
+
+  // Reads every file, which takes too long for others to wait.
+  void find_damaged() {
+    const CacheListing listing = store_.cache().list();
+    for (const auto* items : {&listing.entries, &listing.damaged}) {
+      for (const CacheListing::Item& item : *items) {
+        if (item.layer != Layer::User) continue;
+        std::error_code error;
+        const auto written = fs::last_write_time(item.path, error);
+        const bool is_intact = !item.key.empty() && store_.cache().is_intact(item);
+        if (!error && !is_intact) damaged_.push_back({item, written});
+      }
+    }
+  }
+
+  // One that was replaced since then is good.
+  void add_damaged() {
+    for (const Damaged& one : damaged_) {
+      std::error_code error;
+      const auto written = fs::last_write_time(one.item.path, error);
+      if (error || written != one.written) continue;
+      garbage_.push_back({one.item.key, one.item.path, "damaged", one.item.bytes});
+      gone_files_.insert(one.item.path);
+    }
+  }
+
   void find_entries() {
     const std::string version = fmt::format("Perihelion {}", kVersion);
     for (const TunedStore::Located& located : entries_) {
@@ -198,6 +234,7 @@ class Collector {
       } else {
         garbage_.push_back({entry.key, store_.path_of(entry.key), reason, 0});
         for (const TunedRow* row : entry.rows()) gone_.insert("record-" + row->record);
+        if (!entry.compiler.starts_with(version)) gone_.insert(quarantine_key(entry.key));
       }
     }
   }
@@ -214,11 +251,12 @@ class Collector {
     return "";
   }
 
-  // Machine code, which can be made again, goes before tuned configs do.
-  void find_code(const CacheListing& listing) {
+  // Of one kind. Machine code comes last: it can be made again, and goes before tuned configs do.
+  void find_by_policy(const CacheListing& listing, std::string_view kind) {
     std::vector<const CacheListing::Item*> items;
     for (const CacheListing::Item& item : listing.entries) {
-      if (item.layer == Layer::User && item.key.starts_with(backends::kCodeKey)) {
+      const bool is_free = !gone_.contains(item.key) && !gone_files_.contains(item.path);
+      if (item.layer == Layer::User && item.key.starts_with(kind) && is_free) {
         items.push_back(&item);
       }
     }
@@ -235,18 +273,20 @@ class Collector {
 
   void find_files() {
     const CacheListing listing = store_.cache().list();
-    find_code(listing);
+    find_by_policy(listing, kQuarantineKey);
+    find_by_policy(listing, backends::kCodeKey);
     for (Garbage& one : garbage_) {
       for (const CacheListing::Item& item : listing.entries) {
         if (item.path == one.path) one.bytes = item.bytes;
       }
     }
     for (const CacheListing::Item& item : listing.entries) {
-      if (item.layer != Layer::User) continue;
+      if (item.layer != Layer::User || gone_files_.contains(item.path)) continue;
       std::string record = item.key;
       if (record.starts_with(kUsesKey)) record.replace(0, kUsesKey.size(), "record-");
-      if (!record.starts_with("record-") || kept_.contains(record)) continue;
-      const bool follows = gone_.contains(record);
+      const bool follows = gone_.contains(record) && !kept_.contains(record);
+      const bool is_record = record.starts_with("record-") && !kept_.contains(record);
+      if (!is_record && !follows) continue;
       if (follows || now_ - item.modified > kGrace) {
         garbage_.push_back({item.key, item.path,
                             follows ? "of a removed entry" : "no entry refers to it", item.bytes});
@@ -262,7 +302,9 @@ class Collector {
   const GarbagePolicy& policy_;
   i64 now_;
   std::vector<TunedStore::Located> entries_;
-  std::set<std::string> kept_, gone_;  // keys of records
+  std::vector<Damaged> damaged_;
+  std::set<std::string> gone_files_;   // damaged
+  std::set<std::string> kept_, gone_;  // keys of records, and of quarantines
   i64 kept_bytes_ = 0;
   std::vector<Garbage> garbage_;
 };

@@ -41,9 +41,11 @@ struct Garbage {
   std::string key, path, reason;
   i64 bytes = 0;
 };
-// Removes records that no entry refers to and temporary files of dead writers (both older than an
-// hour), entries of other versions of Perihelion, and what the policy says, machine code before
-// tuned configs; gives what it removed, or would have.
+// Removes damaged files, records that no entry refers to and temporary files of dead writers (both
+// older than an hour), entries of other versions of Perihelion with their records and quarantines,
+// and what the policy says, machine code before tuned configs and quarantines; gives what it
+// removed, or would have. Processes that write wait meanwhile, so that nothing is removed that they
+// refer to. Fails with `cache-busy` if they leave no gap, and with `file-write`.
 Expected<std::vector<Garbage>> collect_garbage(TunedStore& store, const GarbagePolicy& policy,
                                                i64 now);
 

@@ -5,12 +5,16 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/hash.h"
 #include "driver/code_cache.h"
+#include "driver/quarantine.h"
 #include "driver/shapes.h"
 #include "driver/subject.h"
 #include "driver/twice_kernel_test.h"
@@ -183,6 +187,73 @@ TEST_F(RecordFilesTest, GcRemovesOtherVersionsAndWhatTheyHad) {
   ASSERT_TRUE(collect_garbage(cache, {}, std::time(nullptr)));
   ASSERT_EQ(cache.entries().size(), 1U);
   EXPECT_FALSE(cache.find(old.key));
+}
+
+// A writer comes when the entries have been looked at, and the files not yet.
+TEST_F(RecordFilesTest, GcRemovesNothingThatIsWrittenMeanwhile) {
+  ASSERT_TRUE(store().put(record_of(200, {7})));
+  std::ofstream(folder_ / "foreign") << "of which gc warns";
+  Record later = record_of(200, {7, 9});
+  later.winner = 1;
+  std::atomic<bool> is_written = false;
+  std::thread writer;
+  TunedStore cache(c_.request.settings, [&](const Error&) {
+    writer = std::thread([&] {
+      EXPECT_TRUE(store().put(later));
+      is_written = true;
+    });
+    for (i64 i = 0; i < 100 && !is_written; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+  ASSERT_TRUE(collect_garbage(cache, {}, std::time(nullptr) + 7200));
+  ASSERT_TRUE(writer.joinable());
+  writer.join();
+  auto entry = store().find(later.key);
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->config, with_block(9));
+  EXPECT_TRUE(store().record_of(*entry));
+}
+
+TEST_F(RecordFilesTest, GcRemovesWhatIsDamaged) {
+  TunedStore cache = store();
+  ASSERT_TRUE(cache.put(record_of(200, {7})));
+  ASSERT_TRUE(cache.put(record_of(300, {7})));
+  ASSERT_TRUE(Quarantine(cache, record_of(200, {7}).key)
+                  .add(with_block(3), tune::Status::Crashed, "SIGSEGV"));
+  const std::string keys[] = {record_of(200, {7}).key, quarantine_key(record_of(200, {7}).key)};
+  for (std::size_t i = 0; i < 2; ++i) {  // in the header, and behind it
+    std::fstream file(cache.path_of(keys[i]), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(i == 0 ? 0 : 90).put('~');
+  }
+  auto removed = collect_garbage(cache, {}, std::time(nullptr));
+  ASSERT_TRUE(removed) << removed.error().message;
+  EXPECT_THAT(reasons_of(*removed), ElementsAre("damaged", "damaged"));
+  for (const std::string& key : keys) EXPECT_FALSE(fs::exists(cache.path_of(key)));
+  EXPECT_EQ(cache.entries().size(), 1U);
+}
+
+TEST_F(RecordFilesTest, GcRemovesTheQuarantinesOfOtherVersionsAndOldOnes) {
+  TunedStore cache = store();
+  Record old = record_of(200, {7});
+  old.compiler = "Perihelion 0.0.0, LLVM 21";
+  old.key = tune::key_of(old);
+  ASSERT_TRUE(cache.put(old));
+  ASSERT_TRUE(cache.put(record_of(200, {7})));
+  for (const Record& record : {old, record_of(200, {7}), record_of(300, {7})}) {
+    ASSERT_TRUE(Quarantine(cache, record.key).add(with_block(3), tune::Status::Crashed, "SIGSEGV"));
+  }
+  auto quarantines = [&] {
+    const auto listing = cache.cache().list();
+    return std::ranges::count_if(
+        listing.entries, [](const auto& item) { return item.key.starts_with(kQuarantineKey); });
+  };
+  const std::time_t now = std::time(nullptr);
+  ASSERT_TRUE(collect_garbage(cache, {}, now + 7200));
+  EXPECT_FALSE(fs::exists(cache.path_of(quarantine_key(old.key))));
+  EXPECT_EQ(quarantines(), 2);
+  ASSERT_TRUE(collect_garbage(cache, {.older_than_days = 3}, now + 5 * 86400));
+  EXPECT_EQ(quarantines(), 0);
 }
 
 TEST_F(RecordFilesTest, GcObeysAgeAndSize) {

@@ -255,6 +255,8 @@ std::optional<TunedEntry> TunedStore::find(const std::string& key) const {
 // The entry is written under the key's lock, so that of two results at the same time the better one
 // stays.
 Expected<TunedStore::Update> TunedStore::write(const TunedEntry& entry, const Record& record) {
+  const runtime::CacheLock held =
+      cache_.hold();  // the record is no garbage until there is an entry
   auto written = cache_.put("record-" + entry.record, print_record(record));
   if (!written) return std::unexpected(written.error());
   Update update;
@@ -313,6 +315,10 @@ std::vector<TunedStore::Located> TunedStore::entries() const {
     i64 bytes = item.bytes;
     for (const TunedRow* row : entry->rows()) bytes += record_bytes[row->record];
     found.push_back({*std::move(entry), item.layer, bytes, item.modified});
+  }
+  for (const auto& item : listing.damaged) {
+    warn({"cache-corrupt", fmt::format("cache entry `{}` is damaged", item.path),
+          "it is not used; `peri cache gc` removes it"});
   }
   for (const std::string& path : listing.foreign) {
     warn({"cache-foreign", fmt::format("`{}` is no entry of the cache", path), ""});

@@ -15,12 +15,15 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <random>
 
 #include "base/hash.h"
 #include "driver/quarantine.h"
+#include "driver/record_files.h"
+#include "driver/version.h"
 
 namespace peri::driver {
 namespace {
@@ -34,7 +37,7 @@ constexpr i64 kKeys = 3, kResults = 40, kProcesses = 8;
 struct Shared {
   std::atomic<i64> best[kKeys];    // least number of a result that was put
   std::atomic<u64> banned[kKeys];  // bits of the configs that were added to the quarantine
-  std::atomic<i64> puts, finds, wrong;
+  std::atomic<i64> puts, finds, wrong, collections;
 };
 
 double seconds_of(i64 number) { return 1e-3 * std::pow(1.1, static_cast<double>(number)); }
@@ -46,7 +49,7 @@ Record record_of(i64 k, i64 number) {
   r.kernel_hash = r.structure_hash = hash_hex(r.kernel);
   r.target = "x86-64-v3";
   r.fingerprint = "machine";
-  r.compiler = "test";
+  r.compiler = "Perihelion " + std::string(kVersion);
   r.key = tune::key_of(r);
   r.started = "2026-11-25T06:01:25Z";
   r.elapsed = 1;
@@ -113,7 +116,15 @@ class TunedStoreFaults : public testing::Test {
         shared_->banned[k] |= u64{1} << number;
       }
       look(store, k);
+      if (random() % 12 == 0) collect(store);
     }
+  }
+
+  // As if it were hours later, so that what nothing refers to is not spared for its age.
+  bool collect(TunedStore& store) {
+    const bool done = collect_garbage(store, {}, std::time(nullptr) + 7200).has_value();
+    if (done) ++shared_->collections;
+    return done;
   }
 
   // Some of the children die somewhere.
@@ -192,6 +203,7 @@ TEST_F(TunedStoreFaults, KilledWritersLoseNothingOfOthers) {
     }
   }
   EXPECT_EQ(shared_->wrong, 0);
+  EXPECT_GT(shared_->collections, 0);
   EXPECT_GT(shared_->puts, 0);
   EXPECT_GT(shared_->finds, 0);
 }
@@ -212,6 +224,19 @@ TEST_F(TunedStoreFaults, DamagedFilesAreNeverUsed) {
   }
   EXPECT_EQ(shared_->wrong, 0);
   TunedStore store = make();
+  flip_a_bit(random);
+  ASSERT_TRUE(collect(store));  // nothing damaged is left, nor what belonged to it
+  i64 warnings = 0;
+  EXPECT_EQ(TunedStore(settings_, [&](const Error&) { ++warnings; }).entries().size(),
+            static_cast<std::size_t>(std::ranges::count_if(
+                store.cache().list().entries,
+                [](const auto& item) { return item.key.starts_with("tuned-"); })));
+  EXPECT_EQ(warnings, 0);
+  for (const auto& item : store.cache().list().entries) {
+    EXPECT_TRUE(store.cache().is_intact(item)) << item.key;
+  }
+  EXPECT_TRUE(store.cache().list().damaged.empty());
+  EXPECT_TRUE(store.cache().list().temporaries.empty());
   ASSERT_TRUE(store.put(record_of(0, 0)));
   EXPECT_EQ(store.find(record_of(0, 0).key)->seconds, seconds_of(0));
 }

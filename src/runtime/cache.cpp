@@ -103,6 +103,8 @@ void list_folder(const fs::path& folder, Layer layer, const std::string& root,
     if (key) {
       item.key = std::move(*key);
       listing.entries.push_back(std::move(item));
+    } else if (is_hex(name, 30) && S_ISREG(status.st_mode)) {
+      if (::lstat(path.c_str(), &status) == 0) listing.damaged.push_back(std::move(item));
     } else if (is_temporary && S_ISREG(status.st_mode)) {
       listing.temporaries.push_back(std::move(item));
     } else if (::lstat(path.c_str(), &status) == 0) {
@@ -164,6 +166,11 @@ std::optional<std::string> Cache::read(const std::string& path, std::string_view
 }
 
 Expected<void> Cache::put(std::string_view key, std::string_view payload) {
+  const CacheLock held = hold();
+  return put_held(key, payload);
+}
+
+Expected<void> Cache::put_held(std::string_view key, std::string_view payload) {
   if (is_read_only_) return fail("cache-read-only", "the cache is not written");
   const std::string path = path_of(key);
   std::error_code error;
@@ -183,42 +190,63 @@ Expected<void> Cache::put(std::string_view key, std::string_view payload) {
   return {};
 }
 
-// One lock a folder of entries, held until the file is closed (also by a crash). No file if the
-// file system has no locks or someone keeps it for long.
-File Cache::lock(const std::string& path) const {
+// A child that was forked meanwhile has the file too: closing it here would not be enough.
+CacheLock::~CacheLock() {
+  if (file_.fd() >= 0) ::flock(file_.fd(), LOCK_UN);
+}
+
+namespace {
+
+// `how`: LOCK_SH or LOCK_EX. Not held if the folder cannot be written, the file system has no
+// locks, or, `is_busy`, someone keeps it for long.
+CacheLock lock_in(const fs::path& folder, int how, bool& is_busy) {
   std::error_code error;
-  const fs::path folder = fs::path(path).parent_path();
+  is_busy = false;
   fs::create_directories(folder, error);
   File file(::open((folder / kLockName).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (file.fd() < 0) return {};
   const auto end = std::chrono::steady_clock::now() + kLockWait;
-  while (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) {
-    const bool busy = errno == EWOULDBLOCK || errno == EINTR;
-    if (!busy || std::chrono::steady_clock::now() > end) return {};
+  while (::flock(file.fd(), how | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return {};
+    is_busy = std::chrono::steady_clock::now() > end;
+    if (is_busy) return {};
     std::this_thread::sleep_for(kLockStep);
   }
-  return file;
+  return CacheLock(std::move(file));
+}
+
+}  // namespace
+
+CacheLock Cache::hold() const {
+  bool is_busy = false;
+  return is_read_only_ ? CacheLock() : lock_in(user_, LOCK_SH, is_busy);
+}
+
+Expected<CacheLock> Cache::hold_alone() const {
+  bool is_busy = false;
+  CacheLock held = user_.empty() ? CacheLock() : lock_in(user_, LOCK_EX, is_busy);
+  if (!is_busy) return held;
+  return fail("cache-busy", fmt::format("others write to the cache `{}` all the time", user_),
+              "try again when less is tuned");
 }
 
 Expected<void> Cache::update(std::string_view key, Change change) {
   if (is_read_only_) return fail("cache-read-only", "the cache is not written");
-  const File held = lock(path_of(key));
+  const CacheLock no_collector = hold();
+  bool is_busy = false;  // one lock a folder of entries
+  const CacheLock held = lock_in(fs::path(path_of(key)).parent_path(), LOCK_EX, is_busy);
   for (i64 turn = 0; turn < kUnlockedTurns; ++turn) {
     const std::optional<std::string> next = change(get(key));
     if (!next) return {};
-    if (auto done = put(key, *next); !done) return done;
-    if (held.fd() >= 0 || get(key, Layer::User) == next) return {};
+    if (auto done = put_held(key, *next); !done) return done;
+    if (held.is_held() || get(key, Layer::User) == next) return {};
   }
   return {};
 }
 
-Expected<bool> Cache::remove(std::string_view key) {
-  if (is_read_only_) return fail("cache-read-only", "the cache is not written");
-  std::error_code error;
-  const std::string path = path_of(key);
-  const bool removed = fs::remove(path, error);
-  if (!error) return removed;
-  return fail("file-write", fmt::format("cannot remove `{}`: {}", path, error.message()));
+bool Cache::is_intact(const CacheListing::Item& item) const {
+  auto text = read_file(item.path, kMaxEntry);
+  return text && payload_in(*text, item.key).has_value();
 }
 
 CacheListing Cache::list() const {
@@ -229,7 +257,7 @@ CacheListing Cache::list() const {
       const bool is_ours = is_hex(it->path().filename().string(), 2) && it->is_directory(error);
       if (is_ours) {
         list_folder(it->path(), layer, root, listing);
-      } else {
+      } else if (it->path().filename() != kLockName) {
         listing.foreign.push_back(it->path().string());
       }
     }

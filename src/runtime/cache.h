@@ -29,8 +29,23 @@ struct CacheListing {
     i64 modified = 0;  // seconds since 1970
   };
   std::vector<Item> entries;
+  std::vector<Item> damaged;         // named as entries are, and none; without key
   std::vector<Item> temporaries;     // of writers that are at work, or died; without key
   std::vector<std::string> foreign;  // paths of what is no entry
+};
+
+// A lock on a file, which ends with the object or the process.
+class CacheLock {
+ public:
+  CacheLock() = default;
+  explicit CacheLock(File file) : file_(std::move(file)) {}
+  CacheLock(CacheLock&&) noexcept = default;
+  CacheLock& operator=(CacheLock&&) noexcept = default;
+  ~CacheLock();
+  bool is_held() const { return file_.fd() >= 0; }
+
+ private:
+  File file_;
 };
 
 // Reads every layer and writes to the user's. Any number of threads, processes and machines may
@@ -63,8 +78,15 @@ class Cache {
   using Change = FunctionRef<std::optional<std::string>(const std::optional<std::string>&)>;
   Expected<void> update(std::string_view key, Change change);
 
-  // Takes an entry out of the user's layer; false if there was none.
-  Expected<bool> remove(std::string_view key);
+  // While any process holds this, none collects garbage: for entries that refer to each other.
+  // put() and update() hold it themselves. None is held where the file system has no locks, or a
+  // collector takes seconds.
+  CacheLock hold() const;
+  // While it is held nobody writes. Fails with `cache-busy` if writers leave no gap for seconds.
+  Expected<CacheLock> hold_alone() const;
+
+  // Whether the entry, which list() names, can be read.
+  bool is_intact(const CacheListing::Item& item) const;
 
   // Everything in all layers, sorted by key.
   CacheListing list() const;
@@ -77,7 +99,7 @@ class Cache {
   void report(const Error& error) const;
   Error latch(const Error& cause);
 
-  File lock(const std::string& path) const;
+  Expected<void> put_held(std::string_view key, std::string_view payload);
 
   std::string user_;
   std::vector<std::pair<Layer, std::string>> folders_;  // all that are given

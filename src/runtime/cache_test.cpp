@@ -148,31 +148,58 @@ TEST_F(CacheTest, ListsEntriesAndReportsWhatIsForeign) {
   EXPECT_GT(listing.entries[2].bytes, 4);
   EXPECT_GT(listing.entries[2].modified, 1600000000);
   EXPECT_EQ(listing.temporaries.size(), 1U);
-  EXPECT_THAT(listing.foreign, testing::UnorderedElementsAre(
-                                   folder + "/notes.txt", folder + "/" + std::string(30, '0'),
-                                   folder + "/" + std::string(30, 'f'), root + "/user/readme"));
+  EXPECT_THAT(listing.foreign,
+              testing::UnorderedElementsAre(folder + "/notes.txt", root + "/user/readme",
+                                            folder + "/" + std::string(30, 'f')));
+  ASSERT_EQ(listing.damaged.size(), 1U);
+  EXPECT_EQ(listing.damaged[0].path, folder + "/" + std::string(30, '0'));
   EXPECT_THAT(codes, IsEmpty());
   EXPECT_EQ(cache.get("b", Layer::Site), "site");
   EXPECT_EQ(cache.get("a", Layer::Site), std::nullopt);
 }
 
-TEST_F(CacheTest, EntriesThatMovedAreForeign) {
+TEST_F(CacheTest, EntriesThatMovedAreDamaged) {
   Cache cache = make({root, "", ""});
   ASSERT_TRUE(cache.put("a", "payload"));
   fs::create_directories(fs::path(cache.path_of("b")).parent_path());
   fs::rename(cache.path_of("a"), cache.path_of("b"));
   EXPECT_THAT(cache.list().entries, IsEmpty());
-  EXPECT_THAT(cache.list().foreign, ElementsAre(cache.path_of("b")));
+  ASSERT_EQ(cache.list().damaged.size(), 1U);
+  EXPECT_EQ(cache.list().damaged[0].path, cache.path_of("b"));
   EXPECT_THAT(make({root + "/none", "", ""}).list().entries, IsEmpty());
 }
 
-TEST_F(CacheTest, RemovesFromTheUsersLayerOnly) {
-  ASSERT_TRUE(make({root + "/site", "", ""}).put("a", "site"));
-  Cache cache = make({root + "/user", root + "/site", ""});
-  ASSERT_TRUE(cache.put("a", "user"));
-  EXPECT_EQ(cache.remove("a"), true);
-  EXPECT_EQ(cache.remove("a"), false);
-  EXPECT_EQ(cache.get("a"), "site");
+TEST_F(CacheTest, TellsWhatIsIntact) {
+  Cache cache = make({root, "", ""});
+  ASSERT_TRUE(cache.put("a", "payload"));
+  const CacheListing::Item item = cache.list().entries.at(0);
+  EXPECT_TRUE(cache.is_intact(item));
+  std::string text = *read_file(item.path, 1000);
+  text.back() = 'x';  // its header is good
+  overwrite(item.path, text);
+  EXPECT_EQ(cache.list().entries.size(), 1U);
+  EXPECT_FALSE(cache.is_intact(item));
+}
+
+TEST_F(CacheTest, WhoCollectsAndWhoWritesWaitForEachOther) {
+  Cache cache = make({root, "", ""});
+  std::atomic<bool> is_written = false;
+  std::thread writer;
+  {
+    auto alone = cache.hold_alone();
+    ASSERT_TRUE(alone && alone->is_held());
+    writer = std::thread([&] {
+      EXPECT_TRUE(make({root, "", ""}).put("a", "payload"));
+      is_written = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_FALSE(is_written);
+  }
+  writer.join();
+  EXPECT_EQ(cache.get("a"), "payload");
+  const CacheLock one = cache.hold(), two = cache.hold();
+  EXPECT_TRUE(one.is_held() && two.is_held());
+  EXPECT_EQ(cache.hold_alone().error().code, "cache-busy");
 }
 
 TEST_F(CacheTest, UpdateSeesTheCurrentEntry) {
