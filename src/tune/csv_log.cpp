@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,11 +32,14 @@ bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     ssize_t written = ::write(fd, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
+    if (written == 0) errno = EIO;
     if (written <= 0) return false;
     text.remove_prefix(static_cast<size_t>(written));
   }
   return true;
 }
+
+bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
 }  // namespace
 
@@ -68,10 +72,13 @@ Expected<CsvLog> CsvLog::open(const std::string& path) {
   CsvLog log(fd);
   const std::string header = csv_header();
   std::string there(header.size(), '\0');
-  ssize_t read = ::pread(fd, there.data(), there.size(), 0);
-  if (read < 0 && errno != ESPIPE) return cannot();
-  if (read <= 0) {
-    if (!write_all(fd, header)) return cannot();
+  struct stat status = {};
+  const bool is_file = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  const ssize_t read = is_file ? ::pread(fd, there.data(), there.size(), 0) : 0;
+  if (read < 0) return cannot();
+  if (read == 0) {
+    if (!write_all(fd, header)) log.error_ = errno;
+    if (log.error_ != 0 && !is_full(log.error_)) return cannot();
   } else if (there != header) {
     return fail("csv-header", fmt::format("`{}` is a file of another kind", path),
                 "name a new file, or one that an earlier tuning run has written");
@@ -80,13 +87,17 @@ Expected<CsvLog> CsvLog::open(const std::string& path) {
   char last = '\n';
   off_t end = ::lseek(fd, 0, SEEK_END);
   if (end > 0 && ::pread(fd, &last, 1, end - 1) == 1 && last != '\n' && !write_all(fd, "\r\n")) {
-    return cannot();
+    log.error_ = errno;
+    if (!is_full(log.error_)) return cannot();
   }
   return log;
 }
 
-bool CsvLog::add(const Trial& trial, i64 number, const std::string& shape) {
-  return write_all(*fd_, csv_row(trial, number, shape));
+void CsvLog::add(const Trial& trial, i64 number, const std::string& shape) {
+  if (error_ == 0 && !write_all(*fd_, csv_row(trial, number, shape))) error_ = errno;
+  if (error_ != 0) ++lost_;
 }
+
+std::string CsvLog::trouble() const { return std::strerror(error_); }
 
 }  // namespace peri::tune

@@ -35,11 +35,16 @@ std::string csv_row(const Trial& trial, i64 number, const std::string& shape = "
 
 class CsvLog {
  public:
-  // Fails with `file-write` if the file cannot be written, `csv-header` if it is another table.
+  // Fails with `file-write` if the file cannot be written, `csv-header` if it is another table. A
+  // disk that is full is no failure: then rows are lost.
   static Expected<CsvLog> open(const std::string& path);
 
-  // False once a row could not be written: a full disk must not end a search.
-  bool add(const Trial& trial, i64 number, const std::string& shape = "");
+  // Once a row could not be written, none is any more: a full disk must not end a search.
+  void add(const Trial& trial, i64 number, const std::string& shape = "");
+
+  i64 lost() const { return lost_; }  // rows
+  // Why: "No space left on device".
+  std::string trouble() const;
 
  private:
   struct Close {
@@ -47,6 +52,8 @@ class CsvLog {
   };
   explicit CsvLog(int fd) : fd_(new int(fd)) {}
   std::unique_ptr<int, Close> fd_;
+  int error_ = 0;  // of the system
+  i64 lost_ = 0;
 };
 
 }  // namespace peri::tune

@@ -60,8 +60,9 @@ TEST(CsvRow, QuotesWhatWouldBreakTheTable) {
 TEST_F(CsvLogTest, ARowIsInTheFileAtOnce) {
   auto log = CsvLog::open(path_);
   ASSERT_TRUE(log);
-  EXPECT_TRUE(log->add(good(), 0));
+  log->add(good(), 0);
   EXPECT_EQ(text(), csv_header() + csv_row(good(), 0));
+  EXPECT_EQ(log->lost(), 0);
 }
 
 TEST_F(CsvLogTest, ALaterRunAppends) {
@@ -81,6 +82,14 @@ TEST_F(CsvLogTest, AFileOfAnotherKindIsLeftAlone) {
   ASSERT_FALSE(log);
   EXPECT_EQ(log.error().code, "csv-header");
   EXPECT_EQ(text(), "precious");
+}
+
+TEST_F(CsvLogTest, RowsThatAFullDiskDoesNotTakeAreCounted) {
+  auto log = CsvLog::open("/dev/full");
+  ASSERT_TRUE(log) << log.error().message;
+  for (i64 number : {0, 1}) log->add(good(), number);
+  EXPECT_EQ(log->lost(), 2);
+  EXPECT_EQ(log->trouble(), "No space left on device");
 }
 
 TEST_F(CsvLogTest, AFolderThatIsNotThereIsAnError) {

@@ -47,6 +47,8 @@ std::vector<std::string> parts_of(const Progress& p) {
   parts.push_back(fmt::format("compiled {} timed {} failed {}", p.compiled, p.timed, p.failed));
   if (p.budget > 0) {
     parts.push_back(fmt::format("{:.0f} s left", std::max(0.0, p.budget - p.elapsed)));
+  } else if (p.gain >= 0) {
+    parts.push_back(fmt::format("expected gain {:.1f} %", 100 * p.gain));
   }
   return parts;
 }
@@ -88,8 +90,8 @@ std::string progress_line(const Progress& p, const Terminal& terminal) {
   const i64 room = std::max<i64>(terminal.columns - 1, 0);
   const std::string clock = fmt::format("[{:.0f}s]", p.elapsed);
   std::vector<std::string> parts = parts_of(p);
-  const double share = p.budget > 0 ? std::clamp(p.elapsed / p.budget, 0.0, 1.0) : 0;
-  const std::string percent = p.budget > 0 ? fmt::format("{:3.0f} %", 100 * share) : "";
+  const double share = std::clamp(p.budget > 0 ? p.elapsed / p.budget : p.share, 0.0, 1.0);
+  const std::string percent = fmt::format("{:3.0f} %", 100 * share);
   std::string against;
   if (p.standard > 0 && std::isfinite(p.standard) && parts.size() > 1 && p.best > 0) {
     against = fmt::format(" ({} {})", p.standard_name, beside(p.standard, parts[0]));
@@ -98,7 +100,7 @@ std::string progress_line(const Progress& p, const Terminal& terminal) {
   auto text = [&](i64 width, size_t kept, bool compare) {
     std::string line = clock;
     if (width > 0) line += " " + bar(share, width, g);
-    if (!percent.empty()) line += " " + percent;
+    line += " " + percent;
     bool has_best = parts[0].starts_with("best");
     std::vector<std::string> shown(parts.begin(), parts.begin() + static_cast<i64>(kept));
     if (has_best && compare && kept > 0) shown[0] += against;
@@ -106,14 +108,12 @@ std::string progress_line(const Progress& p, const Terminal& terminal) {
     for (const std::string& part : shown) line += std::string(g.dot) + part;
     return line;
   };
-  const bool barred = p.budget > 0;
   for (bool compare : {true, false}) {
     for (size_t kept = parts.size(); kept > 0; --kept) {
       if (!compare && kept == parts.size()) continue;
       std::string bare = text(0, kept, compare);
       i64 width = std::min(kWidestBar, room - columns_of(bare) - 1);
-      if (barred && width >= kNarrowestBar) return text(width, kept, compare);
-      if (!barred && columns_of(bare) <= room) return bare;
+      if (width >= kNarrowestBar) return text(width, kept, compare);
     }
   }
   return cut(text(0, 1, false), room);

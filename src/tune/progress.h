@@ -17,6 +17,8 @@ namespace peri::tune {
 
 struct Progress {
   double elapsed = 0, budget = 0;  // seconds; budget 0: none
+  double share = 0;                // without a budget: how much of the search seems to be over
+  double gain = -1;                // that going on for as long again may bring; -1: unknown
   i64 generation = 0;
   i64 compiled = 0, timed = 0, failed = 0;
   double best = 0, standard = 0;  // seconds of a call: of the best config and of the first
@@ -34,7 +36,8 @@ struct Terminal {
 Terminal terminal_of(int fd, std::string_view columns, std::string_view locale);
 
 // At most `terminal.columns - 1` columns: what matters least is left out first, and the bar shrinks
-// before that. Without a budget there is no bar.
+// before that. Without a budget the
+// bar shows `share`.
 std::string progress_line(const Progress& progress, const Terminal& terminal);
 
 // "[0s] Starting pattern with population=40 on 9 knobs, 1.2e+08 configs, budget 60s"

@@ -45,11 +45,16 @@ TEST(ProgressLine, KeepsTheBestLongest) {
   EXPECT_THAT(line, Not(HasSubstr("left")));
 }
 
-TEST(ProgressLine, HasNoBarWithoutABudget) {
+TEST(ProgressLine, ShowsWithoutABudgetHowNearTheEndSeems) {
   Progress p = middle();
   p.budget = 0;
-  EXPECT_EQ(progress_line(p, {120, true}),
-            "[12s] · compiled 120 timed 98 failed 3 · best 1.23 ms (default 1.31)");
+  p.share = 0.75;
+  p.gain = 0.021;
+  EXPECT_EQ(progress_line(p, {140, true}),
+            "[12s] ██████████████████░░░░░░  75 % · compiled 120 timed 98 failed 3 · best 1.23 ms "
+            "(default 1.31) · expected gain 2.1 %");
+  p.gain = -1;
+  EXPECT_THAT(progress_line(p, {140, true}), Not(HasSubstr("gain")));
 }
 
 TEST(ProgressLine, NamesTheUnitOfAnotherScale) {

@@ -129,6 +129,18 @@ Expected<SearchOptions> search_options(std::string_view strategy, Effort effort,
   return options;
 }
 
+std::string list_search_options() {
+  std::string text;
+  for (const SearchOptionRow& row : search_option_rows()) {
+    const std::string value = row.quick == row.full
+                                  ? fmt::format("{}", row.quick)
+                                  : fmt::format("{}, full {}", row.quick, row.full);
+    text += fmt::format("  {:<18} {:<13} {} to {}; {}: {}\n", row.field, value, row.low, row.high,
+                        fmt::join(words_of(row.strategies, " "), ", "), row.doc);
+  }
+  return text;
+}
+
 std::string describe_options(std::string_view strategy, const SearchOptions& options) {
   std::vector<std::string> texts;
   for (const std::string& name : options_of(strategy)) {

@@ -47,6 +47,9 @@ Expected<void> check_strategy_name(std::string_view name);  // `unknown-strategy
 Expected<SearchOptions> search_options(std::string_view strategy, Effort effort,
                                        std::string_view text, i64 batch = 1);
 
+// A line for each option: its name, values by effort and range, strategies and meaning.
+std::string list_search_options();
+
 // "population=40, copies=3": the options that a strategy reads.
 std::string describe_options(std::string_view strategy, const SearchOptions& options);
 

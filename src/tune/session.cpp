@@ -200,13 +200,28 @@ class Session {
       record_.stopped = "interrupted";
     } else if (!time_.leaves(0)) {
       record_.stopped = why_out_of_time();
-    } else if (options_.budget <= 0 && options_.expected_gain &&
-               static_cast<i64>(history_.size()) >= kLeastHistory &&
-               options_.expected_gain(history_) < options_.least_gain) {
+    } else if (options_.budget <= 0 && !may_gain()) {
       record_.stopped =
           fmt::format("the expected gain is below {:.3g} %", 100 * options_.least_gain);
     }
     return !record_.stopped.empty();
+  }
+
+  // Whether going on is worth it, as far as is known.
+  bool may_gain() {
+    if (!options_.expected_gain || static_cast<i64>(history_.size()) < kLeastHistory) return true;
+    progress_.gain = options_.expected_gain(history_);
+    return progress_.gain >= options_.least_gain;
+  }
+
+  // How much of a search without a budget seems to be over: half of it when its gain is first
+  // estimated, all of it when that is too small. Never less than before.
+  double share_over() const {
+    const double tried = static_cast<double>(history_.size()) / static_cast<double>(kLeastHistory);
+    const double near = progress_.gain >= 0
+                            ? options_.least_gain / std::max(progress_.gain, options_.least_gain)
+                            : 0;
+    return std::max({progress_.share, now() / time_.seconds(), 0.5 * std::min(1.0, tried) + 0.5 * near});
   }
 
   // Seconds after which one call, or several, are taken to hang.
@@ -700,6 +715,7 @@ class Session {
     if (!options_.progress) return;
     progress_.elapsed = now();
     progress_.budget = options_.budget;
+    if (options_.budget <= 0) progress_.share = std::min(1.0, share_over());
     progress_.generation = generation;
     progress_.best = trials()[best_].seconds;
     progress_.standard = trials()[0].seconds;

@@ -8,6 +8,7 @@
 #include "driver/compile.h"
 #include "driver/version.h"
 #include "status.h"
+#include "tune/search_options.h"
 
 namespace peri::cli {
 
@@ -202,6 +203,8 @@ void add_commands(CLI::App& app, Options& options) {
                    "start from the configs of these records (a file of `cache export`, or a folder "
                    "of such files); without it: of the cache's")
       ->type_name("RECORDS");
+  tune->footer("Options of the search strategies: value, range; strategies: meaning\n" +
+               tune::list_search_options() + footer(true));
   add_json(*tune, options);
   add_settings(*tune, options,
                {"device", "cpu", "python", "threads", "seed", "effort", "budget", "strategy",

@@ -197,6 +197,12 @@ int tune(Session& session) {
     };
   }
   const auto [records, failure] = tune_all(session, tuning);
+  if (table && table->lost() > 0) {
+    session.compilation().request.warn({"log-incomplete",
+                                        fmt::format("`{}` lacks {} rows: {}", session.options().log,
+                                                    table->lost(), table->trouble()),
+                                        "the search went on without"});
+  }
   if (!records.empty() && session.options().shapes.size() > 1) {
     report_shapes(session, records);
   } else if (!records.empty()) {
