@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <set>
 
+#include "backends/triton/space_rules.h"
+#include "backends/triton/target.h"
 #include "triton/interpreter.h"
 #include "triton/prepared.h"
 
@@ -153,12 +156,98 @@ TEST(Rules, IndicesHaveTheWidthThatTheKernelAsksFor) {
   EXPECT_FALSE(is_wide(", index_dtype=torch.int32", general));
 }
 
+i64 loops_specialized(const space::Config& config) {
+  i64 count = 0;
+  for (const auto& value : config["range_warp_specializes"]) count += value == true ? 1 : 0;
+  return count;
+}
+
 TEST(Rules, WarpsAreSpecializedWhereTheKernelAllowsIt) {
   Prepared usual(product("", "cuda:sm_100"));
   Prepared never(product("allow_warp_specialize=False", "cuda:sm_100"));
   EXPECT_EQ(why_excluded(usual, "range_warp_specializes", "true"), "");
   EXPECT_EQ(why_excluded(never, "range_warp_specializes", "true"),
             "the kernel's decorator says `allow_warp_specialize=False`");
+  space::Config config = *usual.config(R"({"range_warp_specializes": [null, true]})");
+  auto why_not = [&] { return usual.c.space.why_not(config).value_or(""); };
+  config["pid_type"] = "flat";
+  config["range_unroll_factors"] = {0, 0};
+  config["range_flattens"] = {nullptr, nullptr};
+  config["num_warps"] = 8;
+  EXPECT_EQ(why_not(), "");
+  config["num_warps"] = 16;
+  EXPECT_THAT(why_not(), HasSubstr("in groups of 4 or 8, not of 16"));
+  config["num_warps"] = 8;
+  config["range_unroll_factors"][1] = 2;
+  EXPECT_THAT(why_not(), HasSubstr("is not unrolled"));
+  config["range_unroll_factors"][1] = 0;
+  config["pid_type"] = "persistent_interleaved";
+  EXPECT_THAT(why_not(), HasSubstr("only with `range_flattens`"));
+  config["range_flattens"][1] = true;
+  EXPECT_EQ(why_not(), "");
+  config["range_warp_specializes"] = {true, true};
+  EXPECT_THAT(why_not(), HasSubstr("only one loop"));
+  bool seen = false;
+  for (const space::Config& sample : usual.configs(200, 1e9)) {
+    EXPECT_EQ(usual.c.space.why_not(sample).value_or(""), "") << sample.dump();
+    seen = seen || loops_specialized(sample) == 1;
+  }
+  EXPECT_TRUE(seen);
+}
+
+// --- all targets ---
+
+const std::vector<Case>& aligned_cases() {
+  static const std::vector<Case> all = {
+#include "triton/aligned.inc"
+  };
+  return all;
+}
+
+// By what the compiler reports of the code of every default config.
+TEST(Rules, DefaultConfigsCompileForEveryTarget) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  std::vector<std::unique_ptr<Prepared>> prepared;
+  std::vector<Work> work;
+  for (const triton::Target& target : triton::targets()) {
+    for (Case test : aligned_cases()) {
+      test.device = "cuda:" + target.name;
+      prepared.push_back(std::make_unique<Prepared>(test, false));
+      const Prepared& kernel = *prepared.back();
+      if (!kernel.ready) continue;
+      work.push_back({&kernel, test.kernel + " for " + target.name, kernel.c.default_config});
+    }
+    Case dot = product("", "cuda:" + target.name);  // of f32
+    prepared.push_back(std::make_unique<Prepared>(dot));
+    work.push_back({prepared.back().get(), target.name, prepared.back()->c.default_config});
+  }
+  std::size_t compiled = 0;
+  compile_all(work, [&](const Work&, const backends::Compiled&) { ++compiled; });
+  EXPECT_EQ(compiled, work.size());
+}
+
+// A product's operands, stage by stage, are all that its code keeps there.
+TEST(Rules, SharedMemoryOfAProductIsThatOfItsStages) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  Prepared kernel(
+      {"basic/matmul.py:matmul", {{"x", "randn[4096,4096]:bf16"}, {"y", "randn[4096,4096]:bf16"}}},
+      false);
+  ASSERT_TRUE(kernel.ready);
+  std::vector<Work> work;
+  for (int stages : {2, 3, 4}) {
+    for (const char* block : {"[64, 64, 32]", "[128, 128, 64]", "[64, 128, 64]"}) {
+      space::Config config = *kernel.config(std::string(R"({"block_sizes": )") + block +
+                                            R"(, "pid_type": "flat", "num_warps": 4})");
+      config["num_stages"] = stages;
+      ASSERT_EQ(kernel.c.space.why_not(config).value_or(""), "");
+      work.push_back({&kernel, block, config});
+    }
+  }
+  const triton::Target target = *triton::target_for("sm_90");
+  compile_all(work, [&](const Work& one, const backends::Compiled& code) {
+    const i64 estimate = triton::shared_bytes(kernel.c.lowered->kernel, one.config, target);
+    EXPECT_LE(estimate, code.artifact.launches[0].shared_bytes) << one.config.dump();
+  });
 }
 
 }  // namespace
