@@ -16,6 +16,7 @@ struct Row {
   std::vector<std::string_view> stages;
   std::string_view eject;  // kind of source file it ejects; "": none
   std::string_view eject_target;
+  std::vector<std::string_view> lacks;          // codes of errors without its compiler
   bool (*has_target)(std::string_view target);  // null: the host's, which has no list of them
   Expected<std::shared_ptr<Backend>> (*make)(const TargetRequest& request);
 };
@@ -23,11 +24,12 @@ struct Row {
 // The registry: one line a backend.
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows = {
-      {"cpu", {"llvm", "asm"}, "", "", nullptr, cpu::make_backend},
+      {"cpu", {"llvm", "asm"}, "", "", {}, nullptr, cpu::make_backend},
       {"cuda",
        {"triton", "ttir", "ttgir", "ptx"},
        "triton",
        "sm_90",
+       {"no-python", "no-triton", "unsupported-triton"},
        triton::is_target,
        triton::make_backend},
   };
@@ -89,6 +91,11 @@ std::string_view device_of(std::string_view target) {
     if (row.has_target != nullptr && row.has_target(target)) return row.device;
   }
   return host;
+}
+
+bool lacks_toolchain(const Error& error) {
+  return std::ranges::any_of(
+      rows(), [&](const Row& row) { return std::ranges::count(row.lacks, error.code) > 0; });
 }
 
 std::vector<std::string_view> stages() {

@@ -35,7 +35,7 @@ struct CompileOptions {
 struct Compiled {
   Artifact artifact;
   std::string text;       // of the stage that was to be kept
-  std::string toolchain;  // that made the machine code outside of this program: "triton 3.6.0"
+  std::string toolchain;  // that made the machine code outside of this program, and its version
 };
 
 // What a cost model expects of a config, without compiling it.
@@ -120,6 +120,10 @@ DeviceName parse_device(std::string_view text);
 // The device whose backend makes code for a target, as Capabilities::target names it; the host
 // where no other does.
 std::string_view device_of(std::string_view target);
+
+// Whether the error says that the compiler outside of this program is not here, or not one that
+// serves.
+bool lacks_toolchain(const Error& error);
 
 // Stages of `emit` that some backend prints, in the registry's order.
 std::vector<std::string_view> stages();

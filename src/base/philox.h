@@ -3,7 +3,7 @@
 //
 // Counter-based generator of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC11).
 // Key: the seed's two halves. Counter: the offset's two halves, then two zeros. The first of the
-// four outputs is used, as in Triton's tl.rand, whose values these are bit for bit.
+// four outputs is used, as in Helion's hl.rand, whose values these are bit for bit.
 #pragma once
 
 #include "base/ids.h"

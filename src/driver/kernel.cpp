@@ -560,8 +560,9 @@ namespace {
 Expected<std::shared_ptr<runtime::Device>> open_device(const std::string& device) {
   const backends::DeviceName name = backends::parse_device(device);
   if (!runtime::is_device(name.device) || !name.target.empty() || name.is_several()) {
-    return fail("unknown-device", fmt::format("`{}` is no device with memory of its own", device),
-                "`cuda` is one, and `cuda:1` the second of them");
+    return fail(
+        "unknown-device", fmt::format("`{}` is no device with memory of its own", device),
+        fmt::format("`{0}` is one, and `{0}:1` the second of them", runtime::device_names()[0]));
   }
   return runtime::open_device(name.device, name.index);
 }

@@ -82,6 +82,7 @@ TEST_F(KernelOnDevice, RefusesTensorsThatAreElsewhere) {
 TEST_F(KernelOnDevice, RefusesDevicesThatAreNotThere) {
   Tensor x = arange(Dtype::F32, kSize);
   EXPECT_EQ(to_device(x, "cpu").error().code, "unknown-device");
+  EXPECT_EQ(to_device(x, "cpu").error().hint, "`cuda` is one, and `cuda:1` the second of them");
   EXPECT_EQ(to_device(x, "cuda:sm_90").error().code, "unknown-device");
   EXPECT_EQ(to_device(x, "cuda:7").error().code, "no-device");
 }

@@ -176,9 +176,8 @@ std::string device_of(const tune::Record& record, const std::string& requested) 
 
 // Whether the error says that this machine lacks the device or its compiler.
 bool is_lack(const Error& error) {
-  static constexpr std::string_view kCodes[] = {"no-driver", "no-device", "driver-too-old",
-                                                "no-python", "no-triton", "unsupported-triton"};
-  return std::ranges::count(kCodes, error.code) > 0;
+  static constexpr std::string_view kCodes[] = {"no-driver", "no-device", "driver-too-old"};
+  return std::ranges::count(kCodes, error.code) > 0 || backends::lacks_toolchain(error);
 }
 
 // Whether another compiler than the one that made the record's code would make it now. One that

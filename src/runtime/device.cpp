@@ -161,6 +161,12 @@ std::string DeviceProperties::describe() const {
                      multiprocessors, human_bytes(l2_bytes), human_bytes(memory_bytes), driver);
 }
 
+std::vector<std::string_view> device_names() {
+  std::vector<std::string_view> names;
+  for (const Row& row : kRows) names.push_back(row.name);
+  return names;
+}
+
 bool is_device(std::string_view name) { return find_row(name) != nullptr; }
 
 Expected<std::shared_ptr<Device>> open_device(std::string_view name, i64 index) {

@@ -101,6 +101,8 @@ class Device {
 
 // Whether devices of this name have memory of their own, and are to be opened.
 bool is_device(std::string_view name);
+// Their names, of which there is at least one.
+std::vector<std::string_view> device_names();
 
 // The `index`-th device of that name, opened once a process. Fails with `no-driver`, `no-device`
 // and `driver-too-old`.

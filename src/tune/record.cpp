@@ -113,7 +113,8 @@ void fields(Io& io, R& r) {
   io("schema", r.schema, {.low = kRecordSchema, .high = kRecordSchema}, "version of this format");
   fields_of_subject(io, r);
   io("toolchain", r.toolchain, {.most = 256},
-     "compiler outside of Perihelion that made the winner's code: `triton 3.6.0`; empty: none did, "
+     "compiler outside of Perihelion that made the winner's code, and its version; empty: none "
+     "did, "
      "or it is unknown");
   fields_of_sizes(io, r);
   fields_of_search(io, r);

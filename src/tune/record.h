@@ -99,7 +99,7 @@ std::string key_of(const Subject& subject);
 
 struct Record : Subject {
   i64 schema = kRecordSchema;
-  // Compiler outside of this program that made the winner's machine code: "triton 3.6.0"; "": none
+  // Compiler outside of this program that made the winner's machine code, and its version; "": none
   // did, or it is unknown. No part of the key: calls run code that is kept without asking.
   std::string toolchain;
 

@@ -81,7 +81,7 @@ RootText Emitter::run(i64 root) {
   std::string parameters;
   for (std::size_t i = 0; i < result_.names.size(); ++i) {
     parameters += (i == 0 ? "" : ", ") + result_.names[i];
-    // Called from Python, a number is f32, or i32 where it fits, unless the function says otherwise.
+    // Called from Python, a number is f32, or i32 where it fits, unless this says otherwise.
     if (result_.types[i] == "fp64") parameters += ": tl.float64";
     if (result_.types[i] == "i64") parameters += ": tl.int64";
   }
