@@ -120,7 +120,7 @@ TEST_P(FlatGrid, NeedsNoOptionsOfPersistentOnes) {
   space::Config config = c_.default_config;
   config["pid_type"] = "flat";
   EXPECT_THAT(idle_keys(c_, config), Contains("num_sm_multiplier"));
-  EXPECT_THAT(idle_keys(c_, config), Contains("static_ranges"));
+  EXPECT_THAT(idle_keys(c_, config), Contains("range_flattens"));
   EXPECT_THAT(idle_keys(c_, config), Not(Contains("num_warps")));
   config["pid_type"] = "persistent_blocked";
   EXPECT_THAT(idle_keys(c_, config), Not(Contains("num_sm_multiplier")));

@@ -16,14 +16,15 @@ namespace peri::space {
 
 // What a knob belongs to; its config key is a list with one entry for each (Kernel: a plain value).
 // LoopNest: tile statements of two or more axes; Grid: those of them that are grids; Loop: grids
-// and device loops; ElementLoad: loads of tiles that not only dots read; Access: loads
-// and stores; Reduction: reduced `:` dimensions.
+// and device loops; DeviceLoop: these alone; ElementLoad: loads of tiles that not only dots read;
+// Access: loads and stores; Reduction: reduced `:` dimensions.
 enum class Scope : u8 {
   Kernel,
   Block,
   LoopNest,
   Grid,
   Loop,
+  DeviceLoop,
   Dot,
   Load,
   ElementLoad,
@@ -71,9 +72,9 @@ struct ConfigRules {
 };
 
 struct Capabilities {
-  std::string target;               // "x86-64-v4": printed and part of cache keys
-  std::string generator;            // code generator and version, "LLVM 22.1.0": part of cache keys
-  bool exact_bounds = false;        // loops run exact trip counts: any block size is good, no masks
+  std::string target;         // "x86-64-v4": printed and part of cache keys
+  std::string generator;      // code generator and version, "LLVM 22.1.0": part of cache keys
+  bool exact_bounds = false;  // loops run exact trip counts: any block size is good, no masks
   std::vector<std::string> shared_keys;  // keys of knobs.def that the target can use
   std::vector<KnobRow> knobs;            // its own
   bool splits_prologues = false;         // passes/split_prologues.h pays

@@ -64,6 +64,7 @@ std::map<Scope, Items> items_of(const Kernel& kernel) {
   };
   auto on_op = [&](ir::OpId id) {
     const Op& op = kernel[id];
+    if (op.code == OpCode::For) add(Scope::DeviceLoop, names_of(kernel, op.attrs.blocks), 0);
     if (op.code == OpCode::Dot) add(Scope::Dot, kernel[op.results[0]].name, 0);
     if (ir::is_access(op)) {
       add(op.code == OpCode::Load ? Scope::Load : Scope::Store, kernel[op.attrs.tensor].name, 0);

@@ -106,6 +106,16 @@ TEST_F(SpaceTest, ReducedDimensionsHaveLoops) {
   EXPECT_EQ(rows.defaults().dump(), R"({"block_sizes":[32],"reduction_loops":[null],"unroll":1})");
 }
 
+TEST_F(SpaceTest, OnlyDeviceLoopsAreUnrolledFully) {
+  Capabilities loops = cpu();
+  loops.shared_keys = {"range_unroll_factors", "static_ranges"};
+  loops.knobs.clear();
+  EXPECT_EQ(space(kMatmul, loops).defaults().dump(),  // a grid and a loop in it
+            R"({"block_sizes":[32,32,16],"range_unroll_factors":[0,0],"static_ranges":[false]})");
+  EXPECT_EQ(space(kRows, loops).defaults().dump(),
+            R"({"block_sizes":[32],"range_unroll_factors":[0]})");
+}
+
 TEST_F(SpaceTest, BoundsBlocksByAxisAndVolume) {
   ConfigSpace rows = space(kRows);
   EXPECT_EQ(rows.knobs()[0].high, 64);  // 64 rows of 16 KB are 1 MB

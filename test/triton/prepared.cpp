@@ -114,6 +114,11 @@ std::optional<space::Config> Prepared::config(const std::string& text) {
   return config;
 }
 
+std::string Prepared::refusal(const std::string& text) {
+  EXPECT_FALSE(c.space.validate(space::Config::parse(text), c.default_config, diags));
+  return diag::render_text(diags);
+}
+
 double Prepared::cells(const space::Config& config) const {
   const ir::Kernel& kernel = c.lowered->kernel;
   auto known = space::config_values(kernel, config);

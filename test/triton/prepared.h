@@ -29,6 +29,8 @@ struct Prepared {
   std::vector<space::Config> configs(i64 count, double most_cells);
   // What `text` says, the rest by default.
   std::optional<space::Config> config(const std::string& text);
+  // What is said of a config that must not be.
+  std::string refusal(const std::string& text);
   // Of all grids.
   double cells(const space::Config& config) const;
 

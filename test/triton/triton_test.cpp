@@ -193,6 +193,18 @@ TEST(Compile, FusionIsAKnobWhereItMakesADifference) {
   EXPECT_FALSE(has_knob({"basic/add.py:add", {{"x", "randn[7]"}, {"y", "randn[7]"}}}));
 }
 
+// The entries of `static_ranges` are of device loops, those of `range_...` of grids too.
+TEST(Compile, OnlyDeviceLoopsAreUnrolledFully) {
+  Prepared kernel({"basic/matmul.py:matmul", {{"x", "randn[64,64]"}, {"y", "randn[64,64]"}}});
+  ASSERT_TRUE(kernel.ready);
+  auto config = kernel.config(R"({"block_sizes": [32, 32, 32], "static_ranges": [true]})");
+  ASSERT_TRUE(config);
+  auto module = kernel.c.backend->eject(*kernel.c.lowered, *config, nullptr);
+  ASSERT_TRUE(module);
+  EXPECT_THAT(*module, HasSubstr("in tl.static_range(0, 64, 32)"));
+  EXPECT_THAT(kernel.refusal(R"({"static_ranges": [false, true]})"), HasSubstr("static_ranges"));
+}
+
 TEST(Compile, IndicesBeyond32BitsAreComputedIn64) {
   Prepared flat({"basic/exp.py:exp", {{"x", "randn[70000,70000]"}}}, false);
   ASSERT_TRUE(flat.ready);

@@ -110,7 +110,6 @@ class Reader {
     o.multi_buffer = flag_of(item("range_multi_buffers", loop, nullptr));
     o.flatten = flag_of(item("range_flattens", loop, nullptr));
     o.warp_specialize = flag_of(item("range_warp_specializes", loop, nullptr));
-    o.is_static = item("static_ranges", loop, false).get<bool>();
     return o;
   }
 
@@ -130,6 +129,7 @@ class Reader {
       const Op& op = kernel_[id];
       if (op.code == OpCode::For) {
         LoopOptions o = options(next_loop_);
+        o.is_static = item("static_ranges", next_device_loop_++, false).get<bool>();
         plan_.loops[id] = {order(op.attrs.blocks), o};
       }
       if (ir::is_access(op)) read_access(id);
@@ -152,7 +152,8 @@ class Reader {
   Plan& plan_;
   const Kernel& kernel_;
   const Config& config_;
-  i64 next_loop_ = 0, next_nest_ = 0, next_grid_ = 0, next_access_ = 0, next_load_ = 0;
+  i64 next_loop_ = 0, next_device_loop_ = 0, next_nest_ = 0, next_grid_ = 0, next_access_ = 0,
+      next_load_ = 0;
 };
 
 }  // namespace

@@ -145,13 +145,9 @@ std::string why_no_planes(const Kernel& kernel) {
 }
 
 void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
-  std::vector<bool> loops = grids_of(kernel);
   bool in_place = kernel.roots.size() == 1 && reads_what_it_writes(kernel);
   const std::string no_planes = why_no_planes(kernel);
   for (Knob& knob : knobs) {
-    if (knob.key == "static_ranges" && loops[knob.index]) {
-      keep_only(knob, false, "true", "a grid is no loop to unroll");
-    }
     if (knob.key == "range_num_stages" && in_place) {
       keep_only(knob, 0, "above 0", "a tensor is both read and written");
     }
@@ -197,7 +193,9 @@ class Resources {
     auto known = space::config_values(kernel_, config);
     if (shared(known, config) > target_.shared_bytes && config.contains("range_unroll_factors")) {
       for (auto& factor : config["range_unroll_factors"]) factor = 0;
-      for (auto& is_static : config["static_ranges"]) is_static = false;
+      if (auto statics = config.find("static_ranges"); statics != config.end()) {
+        for (auto& is_static : *statics) is_static = false;
+      }
     }
     if (shared(known, config) > target_.shared_bytes && config.contains("range_num_stages")) {
       for (auto& stages : config["range_num_stages"]) stages = 0;
@@ -279,7 +277,7 @@ class Resources {
     // A loop that is unrolled fully is part of the turn around it.
     auto statics = config.find("static_ranges");
     if (persistent && statics != config.end()) {
-      for_each_loop(known, [&](i64 loop, i64 turns) {
+      for_each_device_loop(known, [&](i64 loop, i64 turns) {
         if ((*statics)[loop].get<bool>()) inner = std::max(inner, turns);
       });
     }
@@ -531,12 +529,11 @@ class Resources {
     return (last - first + size - 1) / size;
   }
 
-  // Calls `visit(index of the loop, turns)` for device loops; 0 turns: unknown.
+  // Calls `visit(index among them, turns)` for device loops; 0 turns: unknown.
   template <class F>
-  void for_each_loop(const Known& known, const F& visit) const {
+  void for_each_device_loop(const Known& known, const F& visit) const {
     i64 next = 0;
     for (const ir::Root& root : kernel_.roots) {
-      ++next;
       ir::for_each_op(kernel_, root.body, [&](const Op& op) {
         if (op.code != OpCode::For) return;
         i64 turns = 1;
@@ -555,7 +552,7 @@ class Resources {
     auto statics = config.find("static_ranges");
     if (statics == config.end()) return std::nullopt;
     std::optional<std::string> reason;
-    for_each_loop(known, [&](i64 loop, i64 turns) {
+    for_each_device_loop(known, [&](i64 loop, i64 turns) {
       bool wanted = loop < static_cast<i64>(statics->size()) && (*statics)[loop].get<bool>();
       if (!wanted || (turns > 0 && turns <= kStaticTurns)) return;
       reason = turns == 0 ? "a loop with bounds only known on the device is not unrolled fully"
@@ -567,7 +564,7 @@ class Resources {
   void repair_loops(Config& config, const Known& known) const {
     auto statics = config.find("static_ranges");
     if (statics == config.end()) return;
-    for_each_loop(known, [&](i64 loop, i64 turns) {
+    for_each_device_loop(known, [&](i64 loop, i64 turns) {
       if (turns == 0 || turns > kStaticTurns) (*statics)[loop] = false;
     });
   }
