@@ -205,6 +205,13 @@ TEST(Compile, OnlyDeviceLoopsAreUnrolledFully) {
   EXPECT_THAT(kernel.refusal(R"({"static_ranges": [false, true]})"), HasSubstr("static_ranges"));
 }
 
+TEST(Compile, BlockPointersAreRefusedWithTheReason) {
+  Prepared kernel({"basic/add.py:add", {{"x", "randn[64,64]"}, {"y", "randn[64,64]"}}});
+  ASSERT_TRUE(kernel.ready);
+  EXPECT_THAT(kernel.refusal(R"({"indexing": ["block_ptr", "pointer", "pointer"]})"),
+              HasSubstr("turn block pointers into pointers and masks"));
+}
+
 TEST(Compile, IndicesBeyond32BitsAreComputedIn64) {
   Prepared flat({"basic/exp.py:exp", {{"x", "randn[70000,70000]"}}}, false);
   ASSERT_TRUE(flat.ready);

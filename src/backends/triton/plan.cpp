@@ -343,7 +343,7 @@ std::string options_text(const LoopOptions& o) {
 std::string print(const Plan& plan) {
   static constexpr std::string_view kPids[] = {"flat", "xyz", "persistent blocked",
                                                "persistent interleaved"};
-  const std::string_view indexing[] = {"pointer", "block pointer",
+  const std::string_view indexing[] = {"pointer",
                                        plan.host_descriptors ? "host descriptor" : "descriptor"};
   const Kernel& kernel = plan.kernel();
   std::string out = fmt::format(

@@ -22,7 +22,7 @@ namespace peri::triton {
 using analysis::AxisId;
 
 enum class PidType : u8 { Flat, Xyz, PersistentBlocked, PersistentInterleaved };
-enum class Indexing : u8 { Pointer, BlockPointer, Descriptor };
+enum class Indexing : u8 { Pointer, Descriptor };
 
 // The largest size and offset that code in 32 bits is for: what a tile reaches beyond fits as well.
 constexpr i64 kMostIn32Bits = INT32_MAX - 65536;

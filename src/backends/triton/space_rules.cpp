@@ -624,7 +624,7 @@ void restrict_accesses(const Kernel& kernel, const Target& target, std::vector<K
   });
   for (Knob& knob : knobs) {
     if (knob.key != "indexing") continue;
-    drop_choice(knob, "block_ptr", "Triton 3.9 has no block pointers");
+    drop_choice(knob, "block_ptr", "compilers turn block pointers into pointers and masks");
     const std::string& reason = reasons[knob.index];
     bool depends = reason.starts_with("a box") || reason.starts_with("rows of a box") ||
                    reason.starts_with("the dimension is walked") || reason.starts_with("a box may");
