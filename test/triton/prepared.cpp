@@ -11,6 +11,7 @@
 #include "backends/triton/plan.h"
 #include "backends/triton/space_rules.h"
 #include "backends/triton/target.h"
+#include "ir/walk.h"
 #include "triton/interpreter.h"
 
 namespace peri::triton_test {
@@ -45,27 +46,36 @@ check::ArgSpec described(const std::string& name, const std::string& spec, diag:
 
 constexpr i64 kBarrierBytes = 1024;  // beside what is estimated, at most
 
-// What the space's rules count; without products there is at most a tile that changes threads.
+// What the space's rules count. They leave out, without products, the tile that changes threads
+// and the boxes that descriptors fill beside each other.
 i64 estimated_shared_bytes(const ir::Kernel& kernel, const space::Config& config,
                            const triton::Target& target) {
-  i64 bytes = triton::shared_bytes(kernel, config, target);
+  const i64 counted = triton::shared_bytes(kernel, config, target);
+  auto is_dot = [](const ir::Op& op) { return op.code == ir::OpCode::Dot; };
+  if (std::ranges::any_of(kernel.ops, is_dot)) return counted;
   auto known = space::config_values(kernel, config);
   auto lookup = [&](SymbolId id) -> std::optional<SymValue> {
     return known[id.index] ? known[id.index] : kernel.syms->symbol(id).hint;
   };
-  i64 largest = 0;
-  for (const ir::Op& op : kernel.ops) {
-    if (op.code == ir::OpCode::Dot) return bytes;
-  }
-  for (const ir::Value& value : kernel.values) {
-    i64 elements = 1;
-    for (const Dim& dim : value.type.shape) {
+  auto bytes_of = [&](const TileType& type, i64 least) {
+    i64 bytes = std::max(size_of(type.dtype), least);
+    for (const Dim& dim : type.shape) {
       auto size = kernel.syms->evaluate(dim.size, lookup);
-      elements *= triton::power_of_two(size ? size->integer : 1);
+      bytes *= triton::power_of_two(size ? size->integer : 1);
     }
-    largest = std::max(largest, elements * std::max<i64>(size_of(value.type.dtype), 4));
+    return bytes;
+  };
+  i64 largest = 0, boxes = 0;
+  for (const ir::Value& value : kernel.values) {
+    largest = std::max(largest, bytes_of(value.type, 4));
   }
-  return std::max(bytes, largest);
+  std::size_t next = 0;
+  ir::for_each_op(kernel, [&](const ir::Op& op) {
+    if (!ir::is_access(op)) return;
+    const bool is_box = config["indexing"].at(next++) == "tensor_descriptor";
+    if (is_box) boxes += bytes_of(kernel[ir::accessed_value(op)].type, 1);
+  });
+  return std::max({counted, largest, boxes});
 }
 
 }  // namespace

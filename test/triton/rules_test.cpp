@@ -1,4 +1,5 @@
 // What the config space of a GPU target holds, and why not more.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,6 +16,7 @@ namespace peri::triton_test {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 // "" if the knob takes the value.
 std::string why_excluded(const Prepared& kernel, const std::string& key, const std::string& value) {
@@ -26,6 +28,50 @@ std::string why_excluded(const Prepared& kernel, const std::string& key, const s
     return "";
   }
   return "there is no such knob";
+}
+
+// --- products ---
+
+// Triton multiplies the wrong elements where operands of 8 bits are converted and k is below 32.
+TEST(Rules, OperandsOf8BitsNeedALongerK) {
+  auto kernel = [](const std::string& dtype) {
+    return Case{.kernel = "f.py:f",
+                .args = {{"x", "randn[64,16]:bf16"}, {"w", "randint[16,64]=-8:8:" + dtype}},
+                .text =
+                    "@helion.kernel()\n"
+                    "def f(x, w):\n"
+                    "    out = x.new_empty([x.size(0), w.size(1)], dtype=torch.float32)\n"
+                    "    for m, n in hl.tile(out.size()):\n"
+                    "        out[m, n] = hl.dot(x[m, :], w[:, n].to(torch.bfloat16))\n"
+                    "    return out\n"};
+  };
+  Prepared narrow(kernel("i8")), wide(kernel("i16"));
+  ASSERT_TRUE(narrow.ready && wide.ready);
+  EXPECT_THAT(text_of(narrow, "{}"), Not(HasSubstr("tl.dot(")));
+  EXPECT_THAT(text_of(wide, "{}"), HasSubstr("tl.dot("));
+  Prepared packed({"library/int4_gemm.py:int4_gemm",
+                   {{"x", "randn[64,128]:bf16"}, {"packed", "randint[64,64]=-128:128:i8"}}});
+  ASSERT_TRUE(packed.ready);
+  EXPECT_EQ(why_excluded(packed, "block_sizes", "below 16"), "a matrix product needs it");
+}
+
+// Warpgroups that share a narrow product access wrong memory where a loop is unrolled.
+TEST(Rules, ProductsAreWideEnoughForTheirWarps) {
+  const std::string heads = "randn[2,170,128]:bf16";
+  Prepared kernel(
+      {"library/attention.py:attention", {{"q_in", heads}, {"k_in", heads}, {"v_in", heads}}});
+  ASSERT_TRUE(kernel.ready);
+  auto why_not = [&](i64 keys, i64 warps) {
+    const space::Config config =
+        *kernel.config(fmt::format(R"({{"block_sizes": [1, 64, {}], "num_warps": 4}})", keys));
+    space::Config wider = config;
+    wider["num_warps"] = warps;
+    return kernel.c.space.why_not(wider).value_or("");
+  };
+  EXPECT_EQ(why_not(64, 16), "");
+  EXPECT_EQ(why_not(16, 4), "");
+  EXPECT_EQ(why_not(16, 16), "a product of 1024 elements is too narrow for 16 warps");
+  EXPECT_EQ(why_not(32, 16), "a product of 2048 elements is too narrow for 16 warps");
 }
 
 // --- grids ---

@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include "backends/triton/dot_depth.h"
 #include "backends/triton/emit.h"
 #include "base/bug.h"
 
@@ -237,7 +238,7 @@ void Emitter::emit_dot(const Op& op) {
   if (rank == 3) keep[0] = batch;
   i64 k = lanes_of(a, kernel_[a].type.rank() - 1);
   // Shorter ones have no matrix instruction.
-  bool native = is_float(dtype) ? k >= 16 : dtype == Dtype::I8 && k >= 32;
+  bool native = (is_float(dtype) || dtype == Dtype::I8) && k >= least_depth(kernel_, op);
   Text x = dot_operand(a, keep, dtype, true), y = dot_operand(b, keep, dtype, false);
   Text acc;
   bool squeezed = keep != full;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "backends/triton/dot_depth.h"
 #include "backends/triton/plan.h"
 #include "backends/triton/rolling.h"
 #include "ir/walk.h"
@@ -31,6 +32,9 @@ constexpr i64 kMostElements = i64{1} << 20;  // of a tile, in Triton
 constexpr i64 kElementsPerThread = 256;      // of a tile that registers hold
 constexpr i64 kAccumulatorsPerThread = 128;  // of a dot's result, in 32-bit registers
 constexpr i64 kMostThreadRegisters = 255;
+// Of a warpgroup instruction. Where warpgroups share narrower products, loops that are unrolled
+// three times and more read and write the wrong memory (seen with Triton 3.6 on an H100).
+constexpr i64 kLeastColumns = 16;
 constexpr i64 kBarrierBytes = 1024;       // beside boxes in shared memory, at most
 constexpr i64 kBesideAccumulator = 32;    // registers, as ptxas asks for them
 constexpr i64 kStaticTurns = 8;           // of a loop that is unrolled fully
@@ -71,7 +75,7 @@ void restrict_blocks(const Kernel& kernel, std::vector<Knob>& knobs) {
     if (op.code != OpCode::Dot) return;
     const TileType& a = kernel[op.operands[0]].type;
     const TileType& b = kernel[op.operands[1]].type;
-    need(a.shape[a.rank() - 1], a.dtype == Dtype::I8 ? 32 : 16);
+    need(a.shape[a.rank() - 1], least_depth(kernel, op));
     need(a.shape[a.rank() - 2], 16);
     need(b.shape[b.rank() - 1], 16);
   });
@@ -302,7 +306,13 @@ class Resources {
       if (count / threads > kAccumulatorsPerThread) {
         return fmt::format("a product of {} elements is too much for {} threads", count, threads);
       }
-      i64 needed = instruction_registers(kernel_[dot->results[0]].type, known, threads);
+      auto columns = columns_of_instruction(kernel_[dot->results[0]].type, known, threads);
+      if (columns && *columns < kLeastColumns) {
+        return fmt::format("a product of {} elements is too narrow for {} warps", count,
+                           threads / target_.warp_size);
+      }
+      // Its part of the accumulator must stay in registers, beside what goes with it.
+      i64 needed = columns ? *columns / 2 + kBesideAccumulator : 0;
       // Operands in f32 are split in registers first.
       bool split = needed > 0 && kernel_[dot->operands[0]].type.dtype == Dtype::F32;
       needed += split ? kBesideAccumulator : 0;
@@ -315,16 +325,14 @@ class Resources {
     return std::nullopt;
   }
 
-  // Of one warpgroup instruction: its part of the accumulator, which must stay in registers, and
-  // what goes with it. 0: the product is no such instruction.
-  i64 instruction_registers(const TileType& type, const Known& known, i64 threads) const {
+  // Of a warpgroup's instruction; none: the product is no such instruction.
+  std::optional<i64> columns_of_instruction(const TileType& type, const Known& known,
+                                            i64 threads) const {
     i64 warps = threads / target_.warp_size;
     i64 rows = lanes(type.shape[type.rank() - 2], known), columns = lanes(type.shape.back(), known);
-    if (target_.capability() != 90 || rows < 64 || warps < 4) return 0;
+    if (target_.capability() != 90 || rows < 64 || warps < 4) return std::nullopt;
     i64 warps_of_rows = std::max<i64>(rows / 16, 1);
-    i64 warps_of_columns = std::max<i64>(warps / warps_of_rows, 1);
-    i64 width = std::clamp<i64>(columns / warps_of_columns, 8, 256);
-    return width / 2 + kBesideAccumulator;
+    return std::min<i64>(columns / std::max<i64>(warps / warps_of_rows, 1), 256);
   }
 
   i64 thread_registers(const Config& config, i64 threads) const {
