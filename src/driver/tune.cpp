@@ -288,9 +288,9 @@ Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments
     if (c.device_indices.size() > 1) {
       options.log(fmt::format("[0s] Timing on devices {}", fmt::join(c.device_indices, ", ")));
     }
-    options.log(fmt::format("[0s] Starting {} with {} on {} knobs, {:.2g} configs, budget {:.0f}s",
-                            (*strategy)->name(), (*strategy)->describe(), c.space.knobs().size(),
-                            c.space.size(), session.budget));
+    options.log(tune::start_line((*strategy)->name(), (*strategy)->describe(),
+                                 static_cast<i64>(c.space.knobs().size()), c.space.size(),
+                                 session.budget));
   }
   auto record = run_session(**strategy, c, arguments, options, std::move(session));
   if (record && !record->accuracy.is_verified() && c.request.warn) {

@@ -31,7 +31,7 @@ class VerifyOnDevice : public testing::Test {
     set_up(c);
     c.request.file = "k.py";
     c.request.device = "cuda";
-    c.request.settings.budget = 0.5;
+    c.request.settings.budget = 1.5;
     auto arguments = parse_arguments({fmt::format("x=randn[{}]", kFakeElements)}, {}, 0, diags_);
     c.request.args = specs_of(*arguments);
     auto record = tune_kernel(c, *arguments, {});
@@ -43,7 +43,7 @@ class VerifyOnDevice : public testing::Test {
     Compilation c(diags_);
     set_up(c);
     c.request.device = device;
-    auto verdict = verify(c, record, 0.5);
+    auto verdict = verify(c, record, 3);
     EXPECT_TRUE(verdict) << verdict.error().message;
     return verdict ? *verdict : Verdict();
   }
@@ -130,7 +130,7 @@ TEST_F(VerifyOnDevice, RecordsOfTheHostAreVerifiedThereWhateverTheRequest) {
   Compilation c(diags_);
   set_up(c);
   c.request.device = "cuda";
-  (void)verify(c, record, 0.5);
+  (void)verify(c, record, 3);
   EXPECT_FALSE(c.device);
 }
 

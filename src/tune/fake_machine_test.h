@@ -108,7 +108,7 @@ class TuneTest : public testing::Test {
   }
 
   Expected<Record> try_tune(std::unique_ptr<Strategy> strategy) {
-    auto bench = local_bench(machine_, 2, machine_.clock());
+    auto bench = local_bench(machine_, 1, machine_.clock());
     return tune::tune(*strategy, space_.defaults(), *bench, options_, blank());
   }
 

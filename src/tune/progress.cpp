@@ -127,6 +127,11 @@ std::string start_line(std::string_view strategy, std::string_view options, i64 
   return budget > 0 ? text + fmt::format(", budget {:.0f}s", budget) : text;
 }
 
+std::string begin_line(i64 generation, std::size_t count) {
+  if (generation == 0) return fmt::format("Initial random population of {} configs", count);
+  return fmt::format("Generation {} starting: {} neighbors", generation, count);
+}
+
 std::string generation_line(double elapsed, i64 generation, std::span<const double> seconds,
                             const Config& best) {
   std::vector<double> times;

@@ -44,6 +44,9 @@ std::string progress_line(const Progress& progress, const Terminal& terminal);
 std::string start_line(std::string_view strategy, std::string_view options, i64 knobs,
                        double configs, double budget);
 
+// "Generation 1 starting: 40 neighbors", of 0 "Initial random population of 40 configs".
+std::string begin_line(i64 generation, std::size_t count);
+
 // "[3s] Generation 2 complete: failed=1 ok=23 min=1.1 ms mid=1.4 ms max=8 ms
 // best=helion.Config(...)" Failures are those whose seconds are kFailed.
 std::string generation_line(double elapsed, i64 generation, std::span<const double> seconds,

@@ -15,6 +15,7 @@
 #include "space/config.h"
 #include "tune/final_round.h"
 #include "tune/race.h"
+#include "tune/stopping.h"
 #include "tune/time_budget.h"
 
 namespace peri::tune {
@@ -37,9 +38,7 @@ constexpr i64 kRepeats = 2;
 constexpr double kLeastWin = 0.005;  // a race that can bring no more than this ends
 constexpr double kHangFactor = 30;   // of the default's time
 constexpr double kHungTimes = 1000;  // the default's time: what takes longer is taken to hang
-constexpr i64 kLeastHistory = 40;    // trials before a search may end for want of gain
-constexpr double kPatience =
-    0.05;  // seconds for a compile, until time and interrupts are looked at
+constexpr double kPatience = 0.05;   // seconds for a compile, until time is looked at
 constexpr std::size_t kBacklog = 4;  // configs to be measured beyond which no more are asked for
 
 class Session {
@@ -201,27 +200,16 @@ class Session {
     } else if (!time_.leaves(0)) {
       record_.stopped = why_out_of_time();
     } else if (options_.budget <= 0 && !may_gain()) {
-      record_.stopped =
-          fmt::format("the expected gain is below {:.3g} %", 100 * options_.least_gain);
+      const double percent = 100 * options_.least_gain;
+      record_.stopped = fmt::format("the expected gain is below {:.3g} %", percent);
     }
     return !record_.stopped.empty();
   }
 
-  // Whether going on is worth it, as far as is known.
   bool may_gain() {
-    if (!options_.expected_gain || static_cast<i64>(history_.size()) < kLeastHistory) return true;
+    if (!options_.expected_gain || history_.size() < kLeastHistory) return true;
     progress_.gain = options_.expected_gain(history_);
     return progress_.gain >= options_.least_gain;
-  }
-
-  // How much of a search without a budget seems to be over: half of it when its gain is first
-  // estimated, all of it when that is too small. Never less than before.
-  double share_over() const {
-    const double tried = static_cast<double>(history_.size()) / static_cast<double>(kLeastHistory);
-    const double near = progress_.gain >= 0
-                            ? options_.least_gain / std::max(progress_.gain, options_.least_gain)
-                            : 0;
-    return std::max({progress_.share, now() / time_.seconds(), 0.5 * std::min(1.0, tried) + 0.5 * near});
   }
 
   // Seconds after which one call, or several, are taken to hang.
@@ -546,7 +534,7 @@ class Session {
     std::vector<Proposal> proposals = strategy_.propose();
     is_dry_ = proposals.empty();
     if (is_dry_) return false;
-    log_start(generation_, proposals.size());
+    log(begin_line(generation_, proposals.size()));
     for (Proposal& proposal : proposals) {
       if (proposal.config == trials()[0].config) {  // measured before the search
         default_is_asked_for_ = true;
@@ -703,19 +691,14 @@ class Session {
     if (options_.log) options_.log(fmt::format("[{:.0f}s] {}", now(), text));
   }
 
-  void log_start(i64 generation, std::size_t count) const {
-    if (generation == 0) {
-      log(fmt::format("Initial random population of {} configs", count));
-    } else {
-      log(fmt::format("Generation {} starting: {} neighbors", generation, count));
-    }
-  }
-
   void show_progress(i64 generation) {
     if (!options_.progress) return;
     progress_.elapsed = now();
     progress_.budget = options_.budget;
-    if (options_.budget <= 0) progress_.share = std::min(1.0, share_over());
+    if (options_.budget <= 0) {
+      const double gain = searched_share(history_.size(), progress_.gain, options_.least_gain);
+      progress_.share = std::clamp(std::max(now() / time_.seconds(), gain), progress_.share, 1.0);
+    }
     progress_.generation = generation;
     progress_.best = trials()[best_].seconds;
     progress_.standard = trials()[0].seconds;
@@ -724,12 +707,11 @@ class Session {
   }
 
   void log_generation(i64 generation) const {
-    if (!options_.log) return;
     std::vector<double> times;
     for (std::size_t i = 1; i < trials().size(); ++i) {
       if (trials()[i].generation == generation) times.push_back(trials()[i].seconds);
     }
-    if (times.empty()) return;
+    if (times.empty() || !options_.log) return;
     options_.log(generation_line(now(), generation, times, trials()[best_].config));
   }
 

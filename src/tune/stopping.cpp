@@ -31,4 +31,10 @@ double expected_gain(std::span<const Measurement> history) {
   return -std::expm1(-kScale * sum / (count * count));
 }
 
+double searched_share(std::size_t tried, double gain, double least_gain) {
+  const double begun = static_cast<double>(tried) / static_cast<double>(kLeastHistory);
+  const double near = gain >= 0 ? least_gain / std::max(gain, least_gain) : 0;
+  return 0.5 * std::min(1.0, begun) + 0.5 * near;
+}
+
 }  // namespace peri::tune

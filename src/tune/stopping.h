@@ -15,4 +15,11 @@ namespace peri::tune {
 // logarithms and weighted by how late it came: one at config t of n counts (t / n)^2.
 double expected_gain(std::span<const Measurement> history);
 
+// Configs measured before a search may end for want of gain.
+constexpr std::size_t kLeastHistory = 40;
+
+// How much of a search seems to be over after `tried` configs: half of it when its gain is first
+// estimated (less than 0: it is not yet), all of it when that is too small.
+double searched_share(std::size_t tried, double gain, double least_gain);
+
 }  // namespace peri::tune

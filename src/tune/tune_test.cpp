@@ -223,7 +223,7 @@ TEST_F(TuneTest, SameTimingsSameRecord) {
   again.cost = bowl;
   options_.clock = again.clock();
   auto strategy = pattern_search(problem(), search_);
-  auto bench = local_bench(again, 2, again.clock());
+  auto bench = local_bench(again, 1, again.clock());
   auto record = tune::tune(*strategy, space_.defaults(), *bench, options_, blank());
   ASSERT_TRUE(record);
   EXPECT_EQ(print_record(*record), first);
