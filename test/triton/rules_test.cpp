@@ -74,6 +74,20 @@ TEST(Rules, ProductsAreWideEnoughForTheirWarps) {
   EXPECT_EQ(why_not(32, 16), "a product of 2048 elements is too narrow for 16 warps");
 }
 
+// --- shared memory ---
+
+// A store's box is there beside that of the load.
+TEST(Rules, BoxesFitTogether) {
+  Prepared kernel({"basic/copy.py:copy", {{"x", "randn[1024,4096]"}}}, false);
+  ASSERT_TRUE(kernel.ready);
+  space::Config config = *kernel.config(
+      R"({"block_sizes": [128, 256], "num_warps": 16, "indexing": ["tensor_descriptor", "pointer"]})");
+  EXPECT_EQ(kernel.c.space.why_not(config).value_or(""), "");
+  config["indexing"][1] = "tensor_descriptor";
+  EXPECT_EQ(kernel.c.space.why_not(config).value_or(""),
+            "no descriptor for `out`: its box takes 128 KB more of shared memory");
+}
+
 // --- grids ---
 
 TEST(Rules, AGridOfPlanesHasBoundsThatAreKnown) {

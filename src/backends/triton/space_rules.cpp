@@ -590,6 +590,7 @@ class Resources {
     Plan plan = make_plan(kernel_, config, target_);
     auto known = space::config_values(kernel_, config);
     std::size_t next = 0;
+    i64 taken = 0;  // by boxes, of which a store's is there beside those of loads
     std::optional<std::string> refused;
     ir::for_each_op(plan.kernel(), [&](const Op& op) {
       if (!ir::is_access(op)) return;
@@ -597,9 +598,12 @@ class Resources {
       if (at >= indexing.size() || indexing[at] == "pointer") return;
       std::string reason;
       i64 bytes = bytes_of(ir::accessed_value(op), known);
-      bool fits = bytes + kBarrierBytes <= target_.shared_bytes;
-      if (tensor_map(plan, op, reason) && fits) return;
-      if (!fits) reason = fmt::format("its box takes {} KB of shared memory", bytes / 1024);
+      bool fits = taken + bytes + kBarrierBytes <= target_.shared_bytes;
+      if (tensor_map(plan, op, reason) && fits) {
+        taken += bytes;
+        return;
+      }
+      if (!fits) reason = fmt::format("its box takes {} KB more of shared memory", bytes / 1024);
       refused = fmt::format("no descriptor for `{}`: {}", kernel_[op.attrs.tensor].name, reason);
       if (fixed != nullptr) (*fixed)[at] = "pointer";
     });
