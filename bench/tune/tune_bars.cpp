@@ -1,13 +1,13 @@
 // The tuner's bars: what searches find in how many seconds, against the best that is known.
 //
-//   tune_bars [--filter TEXT] [--shapes 1|2] [--short S] [--long S] [--best S] [--retime S]
-//             [--out FILE.md]
+//   tune_bars [--filter TEXT] [--shapes 1|2] [--seeds N] [--short S] [--long S] [--best S]
+//             [--retime S] [--out FILE.md]
 //
-// Searches each case with every strategy for `short` seconds (10), and by `auto` for `long` (30)
-// and `best` (120; 0: not) seconds, each with a seed of its own. All configs found are then timed
-// in turns within one process for `retime` seconds (2): the fastest of them is the best known. A
-// number is the best's time by the config's: 1 is perfect. Two configs count as equal within 2 %,
-// the spread of such timings. Nothing else should run meanwhile.
+// Searches each case with every strategy for `short` seconds (10), `seeds` times (1), and by `auto`
+// for `long` (30) and `best` (120; 0: not) seconds. All configs found are then timed in turns
+// within one process for `retime` seconds (2): the fastest of them is the best known. A number is
+// the best's time by the config's, of several seeds the geometric mean: 1 is perfect. Two configs
+// count as equal within 2 %, the spread of such timings. Nothing else should run meanwhile.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace {
 
 struct Options {
   std::string filter, out;
-  i64 shapes = 2;
+  i64 shapes = 2, seeds = 1;
   double short_seconds = 10, long_seconds = 30, best_seconds = 120, retime_seconds = 2;
 };
 
@@ -34,13 +34,14 @@ struct Search {
   std::string name;  // of the column
   std::string strategy;
   double seconds = 0;
+  i64 seeds = 1;
 };
 
 std::vector<Search> searches(const Options& options) {
   std::vector<Search> all;
   for (const char* name : {"auto", "random", "de", "pattern"}) {
-    all.push_back(
-        {fmt::format("{} {:g} s", name, options.short_seconds), name, options.short_seconds});
+    all.push_back({fmt::format("{} {:g} s", name, options.short_seconds), name,
+                   options.short_seconds, options.seeds});
   }
   all.push_back({fmt::format("auto {:g} s", options.long_seconds), "auto", options.long_seconds});
   if (options.best_seconds > 0) {
@@ -59,7 +60,8 @@ struct Found {
 // Quality of each search on one case, the default's first: best known time / its time.
 struct Row {
   std::vector<double> quality;
-  std::vector<Found> found;
+  std::vector<Found> found;      // by the first search
+  std::vector<double> of_seeds;  // qualities of that
 };
 
 std::optional<Found> search(const Case& c, const Search& how, i64 seed, std::string& fault) {
@@ -111,18 +113,31 @@ std::optional<Row> measure(const Case& c, const Options& options, std::string& f
   fault = subject->fault;
   if (!fault.empty()) return std::nullopt;
   std::vector<space::Config> configs{subject->compilation.default_config};
+  std::vector<i64> counts{1};  // of configs, by column
   i64 seed = 1;
   for (const Search& how : searches(options)) {
-    auto found = search(c, how, seed++, fault);
-    if (!found) return std::nullopt;
-    configs.push_back(found->config);
-    row.found.push_back(std::move(*found));
+    for (i64 i = 0; i < how.seeds; ++i) {
+      auto found = search(c, how, seed++, fault);
+      if (!found) return std::nullopt;
+      configs.push_back(found->config);
+      if (counts.size() == 1) row.found.push_back(std::move(*found));
+    }
+    counts.push_back(how.seeds);
   }
   std::vector<double> times = time_in_turns(*subject, configs, options.retime_seconds);
   fault = "a config that was found does not compile";
   if (times.empty()) return std::nullopt;
-  double best = *std::ranges::min_element(times);
-  for (double seconds : times) row.quality.push_back(best / seconds);
+  const double best = *std::ranges::min_element(times);
+  size_t at = 0;
+  for (i64 count : counts) {
+    double sum = 0;
+    for (i64 i = 0; i < count; ++i) {
+      const double quality = best / times[at++];
+      sum += std::log(quality);
+      if (row.quality.size() == 1) row.of_seeds.push_back(quality);
+    }
+    row.quality.push_back(std::exp(sum / static_cast<double>(count)));
+  }
   return row;
 }
 
@@ -148,11 +163,27 @@ std::string table_head(const Options& options) {
 std::string rates(const std::vector<Row>& rows) {
   double configs = 0, elapsed = 0, own = 0;
   for (const Row& row : rows) {
-    configs += static_cast<double>(row.found[0].configs);
-    elapsed += row.found[0].elapsed;
-    own += row.found[0].own_time;
+    for (const Found& found : row.found) {
+      configs += static_cast<double>(found.configs);
+      elapsed += found.elapsed;
+      own += found.own_time;
+    }
   }
   return fmt::format(" {:.0f} | {:.1f} % |", 60 * configs / elapsed, 100 * own / elapsed);
+}
+
+// How far the runs of the first search that differ in their seeds are apart.
+std::string repeated(const std::vector<Row>& rows) {
+  i64 close = 0;
+  double widest = 1;
+  for (const Row& row : rows) {
+    const auto [least, most] = std::ranges::minmax(row.of_seeds);
+    close += most <= 1.02 * least;
+    widest = std::max(widest, most / least);
+  }
+  return fmt::format(
+      "auto's seeds are within 2 % of each other on {} of {}, at most {:.3f} x apart\n", close,
+      rows.size(), widest);
 }
 
 std::string summary(const std::vector<Row>& rows, const Options& options) {
@@ -170,6 +201,7 @@ std::string summary(const std::vector<Row>& rows, const Options& options) {
         "auto against {}: {:.3f} of its speed in geometric mean, slower on {} of {}\n",
         all[other].strategy, geomean(rows, 1) / geomean(rows, 1 + other), behind, rows.size());
   }
+  if (options.seeds > 1) text += repeated(rows);
   return text;
 }
 
@@ -213,6 +245,7 @@ int main(int argc, char** argv) {
     if (flag == "--filter") options.filter = value;
     if (flag == "--out") options.out = value;
     if (flag == "--shapes") options.shapes = std::atoll(value);
+    if (flag == "--seeds") options.seeds = std::max<peri::i64>(1, std::atoll(value));
     if (flag == "--short") options.short_seconds = std::atof(value);
     if (flag == "--long") options.long_seconds = std::atof(value);
     if (flag == "--best") options.best_seconds = std::atof(value);

@@ -71,7 +71,8 @@ inline constexpr std::string_view kOutOfBounds = "out-of-bounds-write";
 struct Verdict {
   Status status = Status::Ok;
   std::string reason;
-  double seconds = 0;  // that compiling took
+  double seconds = 0;       // that compiling took
+  bool is_certain = false;  // it hung, and not because it got too little of the machine
   bool ok() const { return status == Status::Ok; }
 };
 

@@ -272,7 +272,14 @@ class IsolatedBench : public Bench {
     if (auto failed = prepare({&id, 1}, !afresh)) return *failed;
     Json request = {{"verb", "check"}, {"id", id}, {"limit", limit}, {"afresh", afresh}};
     auto answer = ask(request, forks_ ? Worker::kStarved * limit + kForkSeconds : limit);
-    return answer ? verdict_of(*answer) : verdict_of_death(answer.error());
+    return answer ? verdict_of(*answer) : verdict_of_end(answer.error());
+  }
+
+  // Waiting for a device may take the CPU, whoever else uses the device.
+  Verdict verdict_of_end(const Death& death) const {
+    Verdict verdict = verdict_of_death(death);
+    verdict.is_certain = verdict.is_certain && forks_;
+    return verdict;
   }
 
   TimeResult time_here(const TimeRequest& request) {
@@ -290,7 +297,7 @@ class IsolatedBench : public Bench {
     if (answer) {
       result.samples = answer->get<std::vector<std::vector<double>>>();
     } else {
-      result.verdict = verdict_of_death(answer.error());
+      result.verdict = verdict_of_end(answer.error());
     }
     return result;
   }

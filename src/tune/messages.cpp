@@ -13,12 +13,14 @@ Message unpack(const std::string& text) { return Message::from_cbor(text); }
 Message message_of(const Verdict& verdict) {
   return {{"status", std::string(status_name(verdict.status))},
           {"reason", verdict.reason},
-          {"seconds", verdict.seconds}};
+          {"seconds", verdict.seconds},
+          {"is_certain", verdict.is_certain}};
 }
 
 Verdict verdict_of(const Message& message) {
   return {parse_status(message["status"].get<std::string>()).value_or(Status::Crashed),
-          message["reason"].get<std::string>(), message["seconds"].get<double>()};
+          message["reason"].get<std::string>(), message["seconds"].get<double>(),
+          message["is_certain"].get<bool>()};
 }
 
 Message message_of(const Build& build) {
@@ -36,7 +38,7 @@ Error error_of(const Message& message) { return {message[0], message[1], message
 Verdict verdict_of_death(const Death& death) {
   switch (death.kind) {
     case Death::Kind::Hung:
-      return {Status::Hung, death.reason};
+      return {.status = Status::Hung, .reason = death.reason, .is_certain = death.was_busy};
     case Death::Kind::Interrupted:
     case Death::Kind::OutOfTime:
       return {Status::Skipped, death.reason};

@@ -229,14 +229,14 @@ class Session {
   static Verdict& verdict_in(TimeResult& result) { return result.verdict; }
 
   // Of a request to the lane's bench whose calls may take `times` the default's time. What seems to
-  // hang is asked for once more: a disturbed machine makes one call slow.
+  // hang is asked for once more, if a disturbed machine may have made it slow.
   template <class Request>
   auto confirmed(Lane& lane, double times, Request request) const {
     for (bool is_again : {false, true}) {
       auto result = unlocked(lane, request);
       Verdict& verdict = verdict_in(result);
       judge(verdict, times);
-      if (is_again || verdict.status != Status::Hung) return result;
+      if (is_again || verdict.is_certain || verdict.status != Status::Hung) return result;
     }
     std::unreachable();
   }

@@ -40,7 +40,7 @@ struct SessionOptions {
   double final_seconds = 2;    // of that, at most
   i64 batch = 8;               // configs compiled side by side: before they are timed, or beside
   double race_seconds = 0.05;  // of one race, before it counts as a tie
-  double hang_seconds = 0.05;  // beside a multiple of the default's time, until a call is ended
+  double hang_seconds = 0.03;  // beside a multiple of the default's time, until a call is ended
   bool cold = false;           // caches are flushed before each timed call
   std::string first_origin = "default";  // of the config that the search starts from
   Clock clock = steady_clock();

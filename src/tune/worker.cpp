@@ -224,13 +224,15 @@ std::expected<std::string, Death> Worker::ask(const std::string& request, double
     if (now() < deadline) continue;
     if (interrupted) return std::unexpected(kill(Death::Kind::Interrupted, "interrupted"));
     if (now() >= end) return std::unexpected(kill(Death::Kind::OutOfTime, kOutOfTime));
-    if (!extended && cpu_seconds() - cpu_begin < kBusyShare * seconds) {
+    const bool was_busy = cpu_seconds() - cpu_begin >= kBusyShare * seconds;
+    if (!extended && !was_busy) {
       extended = true;
       deadline = std::min(begin + kStarved * seconds, end);
       continue;
     }
-    return std::unexpected(
-        kill(Death::Kind::Hung, fmt::format("no answer within {:.2g} s", now() - begin)));
+    Death hung = kill(Death::Kind::Hung, fmt::format("no answer within {:.2g} s", now() - begin));
+    hung.was_busy = was_busy;
+    return std::unexpected(std::move(hung));
   }
   std::string answer;
   if (!read_message(socket_, answer)) return std::unexpected(death());

@@ -21,6 +21,7 @@ inline constexpr const char* kOutOfTime = "the time for tuning is up";
 struct Death {
   enum class Kind : u8 { Died, Hung, Interrupted, OutOfTime } kind = Kind::Died;
   std::string reason;  // "SIGSEGV", "exit status 3", "no answer within 2.0 s", "interrupted"
+  bool was_busy = false;  // it hung though it had the CPU: waiting again would tell nothing new
 };
 
 class Worker {
