@@ -1,6 +1,6 @@
 // The tuner's bars: what searches find in how many seconds, against the best that is known.
 //
-//   tune_bars [--filter TEXT] [--shapes 1|2] [--seeds N] [--short S] [--long S] [--best S]
+//   tune_bars [--filter TEXT] [--shapes 1|2|1,2] [--seeds N] [--short S] [--long S] [--best S]
 //             [--retime S] [--out FILE.md]
 //
 // Searches each case with every strategy for `short` seconds (10), `seeds` times (1), and by `auto`
@@ -25,8 +25,8 @@ namespace peri::bench {
 namespace {
 
 struct Options {
-  std::string filter, out;
-  i64 shapes = 2, seeds = 1;
+  std::string filter, out, shapes = "1,2";
+  i64 seeds = 1;
   double short_seconds = 10, long_seconds = 30, best_seconds = 120, retime_seconds = 2;
 };
 
@@ -209,10 +209,11 @@ int run(const Options& options) {
   std::string text = runtime::device_info().describe() + "\n\n" + table_head(options);
   fmt::print("{}", text);
   std::vector<Row> rows;
-  std::map<std::string, i64> seen;
+  std::map<std::string, char> seen;
   for (const Case& c : cases()) {
     if (c.kernel.find(options.filter) == std::string::npos) continue;
-    if (++seen[c.kernel] > options.shapes) continue;
+    const char shape = seen.emplace(c.kernel, '0').first->second += 1;
+    if (!options.shapes.contains(shape)) continue;
     std::string fault;
     auto row = measure(c, options, fault);
     std::string line = fmt::format("| {} {} |", c.kernel, c.shapes());
@@ -244,7 +245,7 @@ int main(int argc, char** argv) {
     const char* value = argv[i + 1];
     if (flag == "--filter") options.filter = value;
     if (flag == "--out") options.out = value;
-    if (flag == "--shapes") options.shapes = std::atoll(value);
+    if (flag == "--shapes") options.shapes = value;
     if (flag == "--seeds") options.seeds = std::max<peri::i64>(1, std::atoll(value));
     if (flag == "--short") options.short_seconds = std::atof(value);
     if (flag == "--long") options.long_seconds = std::atof(value);

@@ -32,7 +32,8 @@ class AutoSearch : public Strategy {
       add_first(proposals);
     } else if (stagnant_ > options_.patience) {
       stagnant_ = 0;
-      proposer_.add_random(options_.batch, proposals);
+      add_overlooked(options_.batch / 2, proposals);
+      proposer_.add_random(options_.batch - static_cast<i64>(proposals.size()), proposals);
     } else if (ranker_.measured() < options_.screening) {
       add_variants(options_.batch, proposals);
     } else {
@@ -69,6 +70,18 @@ class AutoSearch : public Strategy {
       Config near = proposer_.space().mutate(from, knobs, proposer_.rng());
       std::string_view origin = knobs == 1 ? "neighbour" : "mutation";
       if (proposer_.add(std::move(near), origin, proposals)) --count;
+    }
+  }
+
+  // Points one step from the fastest that the model has not picked: it may be wrong about a knob.
+  void add_overlooked(i64 count, std::vector<Proposal>& proposals) {
+    for (const Config& from : ranker_.fastest(1)) {
+      std::vector<Proposal> near = proposer_.neighbours(from);
+      std::ranges::shuffle(near, proposer_.rng());
+      for (Proposal& proposal : near) {
+        if (count <= 0) return;
+        if (proposer_.add(std::move(proposal.config), proposal.origin, proposals)) --count;
+      }
     }
   }
 
