@@ -33,7 +33,7 @@ class AutoSearch : public Strategy {
     } else if (stagnant_ > options_.patience) {
       stagnant_ = 0;
       add_overlooked(options_.batch / 2, proposals);
-      proposer_.add_random(options_.batch - static_cast<i64>(proposals.size()), proposals);
+      proposer_.add_random(options_.batch, proposals);
     } else if (ranker_.measured() < options_.screening) {
       add_variants(options_.batch, proposals);
     } else {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -284,6 +285,29 @@ TEST(Rules, DefaultConfigsCompileForEveryTarget) {
   std::size_t compiled = 0;
   compile_all(work, [&](const Work&, const backends::Compiled&) { ++compiled; });
   EXPECT_EQ(compiled, work.size());
+}
+
+// Defaults have as many stages as fit: operands in f32 are turned in buffers of their own.
+TEST(Rules, DefaultsOfAttentionFit) {
+  if (python().empty()) GTEST_SKIP() << kNoTriton;
+  std::deque<Prepared> kernels;
+  std::vector<Work> work;
+  for (const auto& [spec, stages] :
+       std::vector<std::pair<const char*, i64>>{{"randn[32,2048,128]:bf16", 3},
+                                                {"randn[32,2048,64]:bf16", 3},
+                                                {"randn[32,256,128]:bf16", 1},
+                                                {"randn[32,2048,256]:bf16", 2},
+                                                {"randn[32,2048,128]", 1},
+                                                {"randn[32,2048,64]", 2}}) {
+    Prepared& kernel =
+        kernels.emplace_back(Case{.kernel = "library/attention.py:attention",
+                                  .args = {{"q_in", spec}, {"k_in", spec}, {"v_in", spec}}},
+                             false);
+    ASSERT_TRUE(kernel.ready);
+    EXPECT_EQ(kernel.c.default_config["num_stages"], stages) << spec;
+    work.push_back({&kernel, spec, kernel.c.default_config});
+  }
+  compile_all(work, [](const Work&, const backends::Compiled&) {});
 }
 
 // A product's operands, stage by stage, are all that its code keeps there.

@@ -9,6 +9,7 @@
 
 #include "backends/triton/plan.h"
 #include "backends/triton/rolling.h"
+#include "backends/triton/space_rules.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "space/space.h"
@@ -30,7 +31,9 @@ constexpr i64 kBytesPerWarp = 2048;      // of a tile that memory-bound programs
 constexpr i64 kLeastBytesPerWarp = 512;  // one access of 16 bytes a lane
 constexpr i64 kBusyWarps = 32;           // of a multiprocessor, which hide the latency of memory
 constexpr i64 kShortRow = 128;           // elements; shorter rows waste lanes and accesses
-constexpr i64 kManyRows = 512;    // of which tiles of 128 waste little where loops end at the tile
+constexpr i64 kManyRows = 512;   // of which tiles of 128 waste little where loops end at the tile
+constexpr i64 kChainStages = 3;  // of loops with several products
+constexpr i64 kFewTurns = 4;
 constexpr i64 kSmallTensor = 16;  // times smaller than the largest: its walk costs nothing
 
 // What a block does in a kernel.
@@ -72,7 +75,7 @@ class Chooser {
     for (BlockId block : blocks_) config["block_sizes"].push_back(clamp(block));
     choose_reductions(config);
     config["num_warps"] = warps();
-    config["num_stages"] = dots_ > 0 ? stages() : 2;
+    config["num_stages"] = dots_ > 1 ? stages_of_chain(config) : dots_ > 0 ? stages() : 2;
     choose_grid(config);
     if (descriptors_ && dots_ == 1 && dot_bytes_ <= 2) choose_descriptors(config);
     return config;
@@ -429,7 +432,45 @@ class Chooser {
         bytes += count;
       }
     }
-    return std::clamp<i64>(target_.shared_bytes / std::max<i64>(bytes, 1), 1, dots_ > 1 ? 2 : 4);
+    return std::clamp<i64>(target_.shared_bytes / std::max<i64>(bytes, 1), 1, 4);
+  }
+
+  // Of loops with several products, one after the other: three where they fit, for a turn is long
+  // (attention on an H100: 1.2 to 1.3 times as fast as with two). Loops of few turns are over
+  // before stages pay for the shared memory that they take from other programs.
+  i64 stages_of_chain(Config config) const {
+    if (longest_loop() <= kFewTurns) return 1;
+    i64 stages = kChainStages;
+    for (; stages > 1; --stages) {
+      config["num_stages"] = stages;
+      if (shared_bytes(kernel_, config, target_) <= target_.shared_bytes) break;
+    }
+    return stages;
+  }
+
+  // Turns of the longest loop with a product, as far as sizes are known.
+  i64 longest_loop() const {
+    i64 most = 0;
+    for (const Op& loop : kernel_.ops) {
+      if (loop.code != OpCode::For) continue;
+      bool multiplies = false;
+      ir::for_each_op(kernel_, loop.regions[0],
+                      [&](const Op& op) { multiplies = multiplies || op.code == OpCode::Dot; });
+      if (!multiplies) continue;
+      for (std::size_t i = 0; i < loop.attrs.blocks.size(); ++i) {
+        const BlockId size = searched(loop.attrs.blocks[i]);
+        if (size) most = std::max(most, extent_in(loop, i) / std::max<i64>(sizes_.at(size), 1));
+      }
+    }
+    return most;
+  }
+
+  // Of the loop's i-th axis; up to the end of a tile, what the tiles' axis has.
+  i64 extent_in(const Op& loop, std::size_t i) const {
+    const BlockId block = loop.attrs.blocks[i];
+    const ir::OpId end = kernel_[loop.operands[2 * i + 1]].def;
+    const bool is_tile = !kernel_[block].end && end && kernel_[end].code == OpCode::TileEnd;
+    return is_tile ? extent_of(kernel_[end].attrs.block) : roles_.at(searched(block)).extent;
   }
 
   void choose_grid(Config& config) const {

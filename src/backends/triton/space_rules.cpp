@@ -453,6 +453,12 @@ class Resources {
     return loads;
   }
 
+  // Matrix instructions want the second operand in f32 along the depth: it is turned in a buffer of
+  // its own. The first one stays in registers where it is computed there.
+  bool turns_second_operand(const Op& dot) const {
+    return target_.capability() >= 90 && kernel_[dot.operands[1]].type.dtype == Dtype::F32;
+  }
+
   // Each stage of a loop has its loads in shared memory, all at once; operands from elsewhere are
   // there as well.
   i64 shared(const Known& known, const Config& config) const {
@@ -464,10 +470,14 @@ class Resources {
       }
     }
     for (const Op* dot : dots_) {
+      const bool turns = turns_second_operand(*dot);
       for (int side = 0; side < 2; ++side) {
         ir::OpId def = ir::behind_views(kernel_, dot->operands[side]);
-        if (!def || !loads.contains(def)) others += bytes_of(dot->operands[side], known);
+        if (def && loads.contains(def)) continue;
+        const bool stays = turns && side == 0 && (!def || kernel_[def].code != OpCode::Load);
+        if (!stays) others += bytes_of(dot->operands[side], known);
       }
+      if (turns) others += bytes_of(dot->operands[1], known);
       // Results leave through shared memory, half-precise ones whole and others in halves of their
       // size; those of a persistent grid while the next turn's operands arrive.
       i64 size = is_persistent(config) ? size_of(kernel_[dot->operands[0]].type.dtype) : 2;
