@@ -57,11 +57,18 @@ struct Found {
   double own_time = 0;  // of these, neither compiling nor timing
 };
 
+double geomean(const std::vector<double>& values) {
+  double sum = 0;
+  for (double value : values) sum += std::log(value);
+  return std::exp(sum / static_cast<double>(values.size()));
+}
+
 // Quality of each search on one case, the default's first: best known time / its time.
 struct Row {
-  std::vector<double> quality;
-  std::vector<Found> found;      // by the first search
-  std::vector<double> of_seeds;  // qualities of that
+  std::vector<std::vector<double>> qualities;  // by column, of each seed
+  std::vector<Found> found;                    // by the first search
+
+  double quality(size_t column) const { return geomean(qualities[column]); }
 };
 
 std::optional<Found> search(const Case& c, const Search& how, i64 seed, std::string& fault) {
@@ -113,43 +120,38 @@ std::optional<Row> measure(const Case& c, const Options& options, std::string& f
   fault = subject->fault;
   if (!fault.empty()) return std::nullopt;
   std::vector<space::Config> configs{subject->compilation.default_config};
-  std::vector<i64> counts{1};  // of configs, by column
+  const std::vector<Search> all = searches(options);
   i64 seed = 1;
-  for (const Search& how : searches(options)) {
+  for (const Search& how : all) {
     for (i64 i = 0; i < how.seeds; ++i) {
       auto found = search(c, how, seed++, fault);
       if (!found) return std::nullopt;
       configs.push_back(found->config);
-      if (counts.size() == 1) row.found.push_back(std::move(*found));
+      if (&how == &all[0]) row.found.push_back(std::move(*found));
     }
-    counts.push_back(how.seeds);
   }
   std::vector<double> times = time_in_turns(*subject, configs, options.retime_seconds);
   fault = "a config that was found does not compile";
   if (times.empty()) return std::nullopt;
   const double best = *std::ranges::min_element(times);
-  size_t at = 0;
-  for (i64 count : counts) {
-    double sum = 0;
-    for (i64 i = 0; i < count; ++i) {
-      const double quality = best / times[at++];
-      sum += std::log(quality);
-      if (row.quality.size() == 1) row.of_seeds.push_back(quality);
-    }
-    row.quality.push_back(std::exp(sum / static_cast<double>(count)));
+  row.qualities = {{best / times[0]}};
+  size_t next = 1;
+  for (const Search& how : all) {
+    std::vector<double>& qualities = row.qualities.emplace_back();
+    for (i64 i = 0; i < how.seeds; ++i) qualities.push_back(best / times[next++]);
   }
   return row;
 }
 
 double geomean(const std::vector<Row>& rows, size_t column) {
-  double sum = 0;
-  for (const Row& row : rows) sum += std::log(row.quality[column]);
-  return std::exp(sum / static_cast<double>(rows.size()));
+  std::vector<double> qualities;
+  for (const Row& row : rows) qualities.push_back(row.quality(column));
+  return geomean(qualities);
 }
 
 double worst(const std::vector<Row>& rows, size_t column) {
   double least = 1;
-  for (const Row& row : rows) least = std::min(least, row.quality[column]);
+  for (const Row& row : rows) least = std::min(least, row.quality(column));
   return least;
 }
 
@@ -177,7 +179,7 @@ std::string repeated(const std::vector<Row>& rows) {
   i64 close = 0;
   double widest = 1;
   for (const Row& row : rows) {
-    const auto [least, most] = std::ranges::minmax(row.of_seeds);
+    const auto [least, most] = std::ranges::minmax(row.qualities[1]);
     close += most <= 1.02 * least;
     widest = std::max(widest, most / least);
   }
@@ -188,7 +190,7 @@ std::string repeated(const std::vector<Row>& rows) {
 
 std::string summary(const std::vector<Row>& rows, const Options& options) {
   std::string text = "| geometric mean |", least = "| worst |";
-  for (size_t i = 0; i < rows[0].quality.size(); ++i) {
+  for (size_t i = 0; i < rows[0].qualities.size(); ++i) {
     text += fmt::format(" {:.3f} |", geomean(rows, i));
     least += fmt::format(" {:.3f} |", worst(rows, i));
   }
@@ -196,7 +198,7 @@ std::string summary(const std::vector<Row>& rows, const Options& options) {
   std::vector<Search> all = searches(options);
   for (size_t other = 1; other < 4; ++other) {
     i64 behind = 0;
-    for (const Row& row : rows) behind += row.quality[1] < 0.98 * row.quality[1 + other];
+    for (const Row& row : rows) behind += row.quality(1) < 0.98 * row.quality(1 + other);
     text += fmt::format(
         "auto against {}: {:.3f} of its speed in geometric mean, slower on {} of {}\n",
         all[other].strategy, geomean(rows, 1) / geomean(rows, 1 + other), behind, rows.size());
@@ -209,16 +211,17 @@ int run(const Options& options) {
   std::string text = runtime::device_info().describe() + "\n\n" + table_head(options);
   fmt::print("{}", text);
   std::vector<Row> rows;
-  std::map<std::string, char> seen;
+  std::map<std::string, i64> seen;
   for (const Case& c : cases()) {
     if (c.kernel.find(options.filter) == std::string::npos) continue;
-    const char shape = seen.emplace(c.kernel, '0').first->second += 1;
-    if (!options.shapes.contains(shape)) continue;
+    if (!options.shapes.contains(std::to_string(++seen[c.kernel]))) continue;
     std::string fault;
     auto row = measure(c, options, fault);
     std::string line = fmt::format("| {} {} |", c.kernel, c.shapes());
     if (row) {
-      for (double quality : row->quality) line += fmt::format(" {:.3f} |", quality);
+      for (size_t i = 0; i < row->qualities.size(); ++i) {
+        line += fmt::format(" {:.3f} |", row->quality(i));
+      }
       line += rates({*row});
       rows.push_back(std::move(*row));
     } else {

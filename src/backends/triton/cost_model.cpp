@@ -9,7 +9,6 @@
 
 #include "backends/triton/plan.h"
 #include "backends/triton/rolling.h"
-#include "backends/triton/space_rules.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
 #include "space/space.h"
@@ -75,7 +74,7 @@ class Chooser {
     for (BlockId block : blocks_) config["block_sizes"].push_back(clamp(block));
     choose_reductions(config);
     config["num_warps"] = warps();
-    config["num_stages"] = dots_ > 1 ? stages_of_chain(config) : dots_ > 0 ? stages() : 2;
+    config["num_stages"] = dots_ > 1 ? stages_of_chain() : dots_ > 0 ? stages() : 2;
     choose_grid(config);
     if (descriptors_ && dots_ == 1 && dot_bytes_ <= 2) choose_descriptors(config);
     return config;
@@ -435,18 +434,10 @@ class Chooser {
     return std::clamp<i64>(target_.shared_bytes / std::max<i64>(bytes, 1), 1, 4);
   }
 
-  // Of loops with several products, one after the other: three where they fit, for a turn is long
-  // (attention on an H100: 1.2 to 1.3 times as fast as with two). Loops of few turns are over
-  // before stages pay for the shared memory that they take from other programs.
-  i64 stages_of_chain(Config config) const {
-    if (longest_loop() <= kFewTurns) return 1;
-    i64 stages = kChainStages;
-    for (; stages > 1; --stages) {
-      config["num_stages"] = stages;
-      if (shared_bytes(kernel_, config, target_) <= target_.shared_bytes) break;
-    }
-    return stages;
-  }
+  // Of loops with several products, one after the other: three, or what the rules leave of them,
+  // for a turn is long (attention on an H100: 1.2 to 1.3 times as fast as with two). Loops of few
+  // turns are over before stages pay for the shared memory that they take from other programs.
+  i64 stages_of_chain() const { return longest_loop() <= kFewTurns ? 1 : kChainStages; }
 
   // Turns of the longest loop with a product, as far as sizes are known.
   i64 longest_loop() const {
