@@ -11,7 +11,7 @@
 
 #include "base/thread_pool.h"
 #include "driver/all_close.h"
-#include "runtime/elements.h"
+#include "types/elements.h"
 
 namespace peri::driver {
 
@@ -283,7 +283,7 @@ class Comparison {
 
   template <Dtype D>
   static void load_as(const Tensor& tensor, i64 begin, i64 size, double* values) {
-    using Element = runtime::Element<D>;
+    using Element = peri::Element<D>;
     auto* raw = reinterpret_cast<const typename Element::Raw*>(tensor.data()) + begin;
     for (i64 i = 0; i < size; ++i) values[i] = static_cast<double>(Element::load(raw[i]));
   }

@@ -6,7 +6,6 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
-#include <deque>
 #include <set>
 
 #include "base/bug.h"
@@ -40,7 +39,7 @@ class ReferenceRun {
   Expected<Reference> run() {
     add_returned_scalars(program_.result);
     scalars_ = plan_.scalars().evaluate(leaves_, storage_);
-    views_.resize(program_.slots.size());
+    tensors_.resize(program_.slots.size());
     if (auto bound = bind_arguments(); !bound) return std::unexpected(bound.error());
     for (i64 op = 0; op < static_cast<i64>(program_.ops.size()); ++op) {
       if (auto done = run(op); !done) return std::unexpected(done.error());
@@ -60,38 +59,33 @@ class ReferenceRun {
 
   // --- tensors ---
 
-  // The buffer of a storage, widened; tensors that share it share the buffer.
-  interp::Buffer* buffer_of(const Tensor& tensor) {
+  static Dtype wide(Dtype dtype) { return is_float(dtype) ? Dtype::F64 : Dtype::I64; }
+
+  // All of a storage; widened, if calls write to it: tensors that share it share the copy.
+  Tensor elements_of(const Tensor& tensor) {
+    if (!written_.contains(tensor.storage.data)) return tensor;
     auto [it, is_new] = shared_.try_emplace({tensor.storage.data, tensor.dtype});
-    if (!is_new) return it->second;
-    i64 count = tensor.storage.bytes / size_of(tensor.dtype);
-    Tensor all{tensor.dtype, {count}, {1}, tensor.storage, 0};
-    interp::Buffer& buffer = buffers_.emplace_back();
-    bool real = is_float(tensor.dtype);
-    Tensor wide = runtime::convert(all, real ? Dtype::F64 : Dtype::I64);
-    if (real) {
-      const auto* from = reinterpret_cast<const double*>(wide.data());
-      buffer.reals.assign(from, from + count);
-    } else {
-      const auto* from = reinterpret_cast<const i64*>(wide.data());
-      buffer.integers.assign(from, from + count);
+    if (is_new) {
+      const i64 count = tensor.storage.bytes / size_of(tensor.dtype);
+      const Tensor all{tensor.dtype, {count}, {1}, tensor.storage, 0};
+      it->second = runtime::convert(all, wide(tensor.dtype));
     }
-    it->second = &buffer;
     return it->second;
   }
 
   Expected<void> bind_arguments() {
+    for (i64 leaf : written_leaves(lowered_)) written_.insert(leaves_[leaf].tensor->storage.data);
     for (i64 s = 0; s < static_cast<i64>(program_.slots.size()); ++s) {
       if (program_.slots[s].kind != check::HostTensor::Kind::Argument) continue;
       const Tensor& tensor = *leaves_[program_.slots[s].leaf].tensor;
-      auto bound = bind(s, buffer_of(tensor), tensor.offset);
+      auto bound = bind(s, elements_of(tensor), tensor.offset);
       if (!bound) return bound;
     }
     return {};
   }
 
-  // Binds slot `root` and its views to a buffer.
-  Expected<void> bind(i64 root, interp::Buffer* buffer, i64 first) {
+  // Binds slot `root` and its views to the elements of `all`.
+  Expected<void> bind(i64 root, const Tensor& all, i64 first) {
     std::vector<i64> slots{root};
     slots.insert(slots.end(), plan_.views(root).begin(), plan_.views(root).end());
     for (i64 s : slots) {
@@ -104,8 +98,8 @@ class ReferenceRun {
                                : !strides ? strides.error()
                                           : offset.error());
       }
-      views_[s] = {program_.slots[s].dtype, buffer, first + *offset, std::move(*sizes),
-                   std::move(*strides)};
+      tensors_[s] = {all.dtype, std::move(*sizes), std::move(*strides), all.storage,
+                     first + *offset};
     }
     return {};
   }
@@ -128,13 +122,35 @@ class ReferenceRun {
       real = value->as_real();
       integer = value->type == SymType::Float ? static_cast<i64>(value->real) : value->integer;
     }
-    interp::Buffer& buffer = buffers_.emplace_back();
+    auto all = runtime::try_empty(wide(dtype), {count});
+    if (!all) return std::unexpected(all.error());
     if (is_float(dtype)) {
-      buffer.reals.assign(count, real);
+      std::ranges::fill(elements<double>(*all), real);
     } else {
-      buffer.integers.assign(count, integer);
+      std::ranges::fill(elements<i64>(*all), integer);
     }
-    return bind(s, &buffer, 0);
+    return bind(s, *all, 0);
+  }
+
+  template <class T>
+  static std::span<T> elements(const Tensor& tensor) {
+    return {reinterpret_cast<T*>(tensor.storage.data),
+            static_cast<std::size_t>(tensor.storage.bytes) / sizeof(T)};
+  }
+
+  // As the interpreter sees it.
+  interp::View view(i64 slot) const {
+    const Tensor& tensor = tensors_[slot];
+    interp::View view{
+        program_.slots[slot].dtype, {}, {}, nullptr, tensor.offset, tensor.sizes, tensor.strides};
+    if (tensor.dtype != wide(tensor.dtype)) {
+      view.stored = tensor.storage.data;
+    } else if (tensor.dtype == Dtype::F64) {
+      view.reals = elements<double>(tensor);
+    } else {
+      view.integers = elements<i64>(tensor);
+    }
+    return view;
   }
 
   // --- ops ---
@@ -147,7 +163,8 @@ class ReferenceRun {
       case HostOp::Kind::Launch:
         return launch(op.root, index == last_launch());
       case HostOp::Kind::Copy:
-        return copy(views_[op.slot], views_[op.source]);
+        copy(tensors_[op.slot], tensors_[op.source]);
+        return {};
       case HostOp::Kind::Check:
         break;
     }
@@ -179,7 +196,7 @@ class ReferenceRun {
   Expected<void> launch(i64 root, bool is_last) {
     interp::Environment environment;
     for (const ir::TensorParam& tensor : lowered_.kernel.tensors) {
-      environment.tensors.push_back(views_[tensor.slot]);
+      environment.tensors.push_back(view(tensor.slot));
     }
     environment.symbols = [this](SymbolId id) { return symbol(id); };
     environment.options.exact = options_.exact;
@@ -207,11 +224,7 @@ class ReferenceRun {
 
   // Cells in a random order until the budget is used up: the first and last always run.
   Expected<void> run_sample(i64 root, i64 cells, interp::Environment& environment) {
-    using Clock = std::chrono::steady_clock;
-    Clock::time_point start = Clock::now();
-    auto is_over = [&] {
-      return std::chrono::duration<double>(Clock::now() - start).count() > options_.budget;
-    };
+    const double begin = seconds();
     constexpr i64 kMaxSample = 1 << 20;
     space::Rng rng(options_.seed);
     std::vector<i64> order;
@@ -225,7 +238,7 @@ class ReferenceRun {
     }
     reference_.cells_run = 0;
     for (i64 cell : order) {
-      if (reference_.cells_run >= 2 && is_over()) break;
+      if (reference_.cells_run >= 2 && seconds() - begin > options_.budget) break;
       auto done = interp::run_cells(lowered_.kernel, root, environment, cell, cell + 1);
       if (!done) return done;
       ++reference_.cells_run;
@@ -233,46 +246,33 @@ class ReferenceRun {
     return {};
   }
 
-  Expected<void> copy(const interp::View& to, const interp::View& from) {
-    i64 count = 1;
-    for (i64 size : to.sizes) count *= size;
-    for (i64 i = 0; i < count; ++i) {
-      bool real = is_float(from.dtype);
-      double value = real ? from.buffer->reals[position(from, i)] : 0;
-      i64 integer = real ? static_cast<i64>(value) : from.buffer->integers[position(from, i)];
-      if (is_float(to.dtype)) {
-        to.buffer->reals[position(to, i)] = real ? value : static_cast<double>(integer);
-      } else {
-        to.buffer->integers[position(to, i)] = integer;
-      }
+  static void copy(const Tensor& to, const Tensor& from) {
+    const Tensor source = runtime::convert(from, to.dtype);  // they may overlap
+    if (to.is_contiguous()) {
+      std::copy_n(source.data(), source.storage.bytes, to.data());
+      return;
     }
-    return {};
+    for (i64 i = 0, count = to.numel(); i < count; ++i) {
+      std::memcpy(to.storage.data + 8 * position(to, i), source.data() + 8 * i, 8);
+    }
   }
 
-  static i64 position(const interp::View& view, i64 linear) {
-    i64 at = view.offset;
-    for (i64 d = static_cast<i64>(view.sizes.size()) - 1; d >= 0; --d) {
-      at += linear % view.sizes[d] * view.strides[d];
-      linear /= view.sizes[d];
+  static i64 position(const Tensor& tensor, i64 linear) {
+    i64 at = tensor.offset;
+    for (i64 d = tensor.rank() - 1; d >= 0; --d) {
+      at += linear % tensor.sizes[d] * tensor.strides[d];
+      linear /= tensor.sizes[d];
     }
     return at;
   }
 
   // --- results ---
 
-  static Tensor tensor_of(const interp::View& view) {
-    bool real = is_float(view.dtype);
-    Tensor tensor = runtime::empty(real ? Dtype::F64 : Dtype::I64, view.sizes);
-    i64 count = tensor.numel();
-    for (i64 i = 0; i < count; ++i) {
-      std::byte* to = tensor.data() + i * 8;
-      if (real) {
-        std::memcpy(to, &view.buffer->reals[position(view, i)], 8);
-      } else {
-        std::memcpy(to, &view.buffer->integers[position(view, i)], 8);
-      }
-    }
-    return tensor;
+  // Nothing writes to them any more.
+  static Tensor wide_result(const Tensor& tensor) {
+    const Dtype dtype = wide(tensor.dtype);
+    const bool is_one = tensor.dtype == dtype && tensor.is_contiguous();
+    return is_one ? tensor : runtime::convert(tensor, dtype);
   }
 
   Expected<Result> result_of(const check::ReturnValue& value) {
@@ -280,7 +280,7 @@ class ReferenceRun {
     Result result;
     if (value.kind == Kind::Tensor) {
       result.kind = Result::Kind::Tensor;
-      result.tensor = tensor_of(views_[value.tensor.index]);
+      result.tensor = wide_result(tensors_[value.tensor.index]);
     } else if (value.kind == Kind::Scalar) {
       const ScalarValue& scalar = scalars_[plan_.find(value.scalar).index];
       if (!scalar) return std::unexpected(runtime::evaluate_integer(scalar).error());
@@ -303,7 +303,7 @@ class ReferenceRun {
     for (i64 s = 0; s < static_cast<i64>(program_.slots.size()); ++s) {
       const lower::Slot& slot = program_.slots[s];
       if (slot.kind != check::HostTensor::Kind::Argument || !written.contains(slot.leaf)) continue;
-      reference_.arguments[slot.leaf] = tensor_of(views_[s]);
+      reference_.arguments[slot.leaf] = wide_result(tensors_[s]);
     }
   }
 
@@ -316,9 +316,9 @@ class ReferenceRun {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   runtime::ScalarStorage storage_;
   runtime::Scalars scalars_;
-  std::deque<interp::Buffer> buffers_;
-  std::map<std::pair<const std::byte*, Dtype>, interp::Buffer*> shared_;
-  std::vector<interp::View> views_;  // by slot
+  std::set<const std::byte*> written_;  // storages of arguments
+  std::map<std::pair<const std::byte*, Dtype>, Tensor> shared_;
+  std::vector<Tensor> tensors_;  // by slot: of wide elements, or of arguments that stay as they are
   Reference reference_;
 };
 

@@ -23,7 +23,7 @@ namespace peri::driver {
 
 namespace {
 
-constexpr double kReferenceShare = 0.1;  // of the budget, for the interpreter
+constexpr double kReferenceShare = 0.02;  // of the budget, for the interpreter
 constexpr double kReferenceSeconds = 2;  // at most
 constexpr i64 kWorkerBytes = i64{4} << 30;
 constexpr i64 kOutlookConfigs = 300;

@@ -22,6 +22,8 @@ namespace {
 // Samples of one timing on a device, of which the median counts: a long one says enough alone.
 constexpr i64 kDeviceSamples = 3;
 constexpr double kLongSample = 1e-3;
+// Of the interpreter's seconds for a sample: what cannot be sampled may take so many times as long.
+constexpr double kUnsampled = 10;
 
 // What a process cannot get over ends it.
 Error checked(Error error) {
@@ -41,7 +43,7 @@ KernelWorkload::KernelWorkload(const Compilation& c, const Arguments& arguments,
     : c_(c), pristine_leaves_(leaves_of(arguments, c.lowered->host.leaf_names)) {
   auto values = space::config_values(c.lowered->kernel, standard);
   tolerance_ = tolerance_of(*c.reference, values);
-  ReferenceOptions options{.budget = reference_seconds, .limit = 2 * reference_seconds};
+  ReferenceOptions options{.budget = reference_seconds, .limit = kUnsampled * reference_seconds};
   reference_ = run_reference(*c.reference, std::move(values), pristine_leaves_, options);
   std::set<i64> written = written_leaves(*c.reference);
   written_.assign(written.begin(), written.end());

@@ -1,10 +1,12 @@
 #include "interp/access.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "base/bug.h"
 #include "ir/access_error.h"
+#include "types/elements.h"
 
 namespace peri::interp {
 
@@ -140,6 +142,21 @@ const Tile* crop_mask(const Tile* mask, const std::vector<i64>& shape, Tile& cro
   return &cropped;
 }
 
+// Of a view with `stored` elements.
+Expected<void> load_stored(const Positions& positions, const Tile* mask, const View& view,
+                           Tile& out) {
+  return visit_dtype(view.dtype, [&]<class Stored>(Stored) {
+    const auto* elements = reinterpret_cast<const typename Stored::Raw*>(view.stored);
+    return positions.for_each(mask, [&](i64 element, i64 offset) {
+      if constexpr (std::is_same_v<typename Stored::Wide, double>) {
+        out.reals[element] = Stored::load(elements[offset]);
+      } else {
+        out.integers[element] = Stored::load(elements[offset]);
+      }
+    });
+  });
+}
+
 }  // namespace
 
 Expected<Tile> load(const Access& access, const Tile* mask) {
@@ -149,12 +166,18 @@ Expected<Tile> load(const Access& access, const Tile* mask) {
   positions.crop_to(shape);
   Tile cropped;
   Tile out = make_tile(access.view->dtype, shape);
-  const Buffer& buffer = *access.view->buffer;
-  auto done = positions.for_each(crop_mask(mask, shape, cropped), [&](i64 element, i64 offset) {
+  const View& view = *access.view;
+  const Tile* cropped_mask = crop_mask(mask, shape, cropped);
+  if (view.stored != nullptr) {
+    auto done = load_stored(positions, cropped_mask, view, out);
+    if (!done) return std::unexpected(done.error());
+    return out;
+  }
+  auto done = positions.for_each(cropped_mask, [&](i64 element, i64 offset) {
     if (out.is_real()) {
-      out.reals[element] = buffer.reals[offset];
+      out.reals[element] = view.reals[offset];
     } else {
-      out.integers[element] = buffer.integers[offset];
+      out.integers[element] = view.integers[offset];
     }
   });
   if (!done) return std::unexpected(done.error());
@@ -170,13 +193,14 @@ Expected<void> store(const Tile& value, const Access& access, const Tile* mask, 
   Tile stored = convert(value, access.view->dtype, exact);
   if (!stored.is_scalar()) stored = crop(stored, shape);
   Tile cropped;
-  Buffer& buffer = *access.view->buffer;
+  const View& view = *access.view;
+  BUG_IF(view.stored != nullptr, "`{}` is written to", access.name);
   return positions.for_each(crop_mask(mask, shape, cropped), [&](i64 element, i64 offset) {
     i64 from = stored.is_scalar() ? 0 : element;
     if (stored.is_real()) {
-      buffer.reals[offset] = stored.reals[from];
+      view.reals[offset] = stored.reals[from];
     } else {
-      buffer.integers[offset] = stored.integers[from];
+      view.integers[offset] = stored.integers[from];
     }
   });
 }

@@ -11,16 +11,21 @@
 namespace peri::interp {
 
 // A host tensor as the interpreter sees it: a strided view of widened elements that several views
-// may share. Floats live in `reals`, integers and bools in `integers`.
+// may share, and that outlive them. Floats live in `reals`, integers and bools in `integers`.
+struct View {
+  Dtype dtype = Dtype::F32;
+  std::span<double> reals;
+  std::span<i64> integers;
+  // Elements as `dtype` stores them, in place of the above: of a tensor that nothing writes to.
+  const std::byte* stored = nullptr;
+  i64 offset = 0;
+  std::vector<i64> sizes, strides;  // elements
+};
+
+// Elements for views.
 struct Buffer {
   std::vector<double> reals;
   std::vector<i64> integers;
-};
-struct View {
-  Dtype dtype = Dtype::F32;
-  Buffer* buffer = nullptr;
-  i64 offset = 0;
-  std::vector<i64> sizes, strides;  // elements
 };
 
 struct Options {

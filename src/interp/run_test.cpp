@@ -27,7 +27,7 @@ struct Bench {
   }
 
   void add(const ir::TensorParam& tensor) {
-    View view{tensor.dtype, nullptr, 0, {}, {}};
+    View view{tensor.dtype, {}, {}, nullptr, 0, {}, {}};
     i64 count = 1;
     for (size_t d = 0; d < tensor.sizes.size(); ++d) {
       view.sizes.push_back(*tensor.sizes[d].as_int());
@@ -36,7 +36,9 @@ struct Bench {
     }
     bool shared = tensor.base >= 0 && tensor.base != tensor.slot;
     if (!shared) fill(buffers.emplace_back(), tensor.dtype, count);
-    view.buffer = shared ? environment.tensors[tensor.base].buffer : &buffers.back();
+    Buffer* buffer = buffer_of.emplace_back(shared ? buffer_of[tensor.base] : &buffers.back());
+    view.reals = buffer->reals;
+    view.integers = buffer->integers;
     environment.tensors.push_back(view);
   }
 
@@ -57,13 +59,14 @@ struct Bench {
     return {};
   }
 
-  std::vector<double>& reals(i64 tensor) { return environment.tensors[tensor].buffer->reals; }
-  std::vector<i64>& integers(i64 tensor) { return environment.tensors[tensor].buffer->integers; }
+  std::vector<double>& reals(i64 tensor) { return buffer_of[tensor]->reals; }
+  std::vector<i64>& integers(i64 tensor) { return buffer_of[tensor]->integers; }
 
   diag::Sources sources;
   diag::Diags diags;
   ir::Kernel kernel;
   std::deque<Buffer> buffers;
+  std::vector<Buffer*> buffer_of;  // by tensor
   std::map<std::string, i64> symbols;
   Environment environment;
 };
@@ -256,6 +259,19 @@ TEST(Run, MaskedGathersReadZeroOutOfRange) {
   Bench run(kGather);
   ASSERT_TRUE(run());
   EXPECT_EQ(run.reals(2), (Reals{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 0, 0}));
+}
+
+TEST(Run, ReadsStoredElements) {
+  const std::vector<float> table{1.5f, -0.0f, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+  const std::vector<i64> ids{3, 0, 2, 4, 1};
+  Bench run(kGather);
+  View &first = run.environment.tensors[0], &second = run.environment.tensors[1];
+  first.reals = {};
+  first.stored = reinterpret_cast<const std::byte*>(table.data());
+  second.integers = {};
+  second.stored = reinterpret_cast<const std::byte*>(ids.data());
+  ASSERT_TRUE(run());
+  EXPECT_EQ(run.reals(2), (Reals{9, 10, 11, 1.5, -0.0, 2, 6, 7, 8, 0, 0, 0, 3, 4, 5}));
 }
 
 TEST(Run, OutOfRangeNamesTensorDimensionAndIndex) {

@@ -51,8 +51,10 @@ class Memory {
     }
     for (size_t i = 0; i < kernel_.tensors.size(); ++i) {
       interp::View& view = environment_.tensors[i];
-      view.buffer = &buffers_[storage(i)];
-      fill(*view.buffer, view.dtype, counts[storage(i)]);
+      interp::Buffer& buffer = buffers_[storage(i)];
+      fill(buffer, view.dtype, counts[storage(i)]);
+      view.reals = buffer.reals;
+      view.integers = buffer.integers;
     }
     return true;
   }
@@ -85,7 +87,7 @@ class Memory {
   bool add_view(const ir::TensorParam& tensor) {
     auto sizes = values(tensor.sizes), strides = values(tensor.strides);
     if (!sizes || !strides) return false;
-    environment_.tensors.push_back({tensor.dtype, nullptr, 0, *sizes, *strides});
+    environment_.tensors.push_back({tensor.dtype, {}, {}, nullptr, 0, *sizes, *strides});
     return elements(environment_.tensors.back()) <= kMaxElements;
   }
 
@@ -122,7 +124,7 @@ bool equal(double a, double b) {
   return std::isnan(a) ? std::isnan(b) : std::bit_cast<u64>(a) == std::bit_cast<u64>(b);
 }
 
-std::string difference(const interp::Buffer& a, const interp::Buffer& b, const std::string& name) {
+std::string difference(const interp::View& a, const interp::View& b, const std::string& name) {
   for (size_t i = 0; i < a.reals.size(); ++i) {
     if (!equal(a.reals[i], b.reals[i])) {
       return fmt::format("`{}` element {}: {} became {}", name, i, a.reals[i], b.reals[i]);
@@ -146,8 +148,7 @@ std::string compare_runs(const ir::Kernel& before, const ir::Kernel& after, cons
   if (!succeeded || !b.allocate()) return "";
   if (auto done = b.run(); !done) return "fails: " + done.error().message;
   for (size_t i = 0; i < before.tensors.size(); ++i) {
-    std::string text =
-        difference(*a.tensors()[i].buffer, *b.tensors()[i].buffer, before.tensors[i].name);
+    std::string text = difference(a.tensors()[i], b.tensors()[i], before.tensors[i].name);
     if (!text.empty()) return text;
   }
   return "";

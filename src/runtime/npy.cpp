@@ -10,7 +10,7 @@
 
 #include "base/files.h"
 #include "base/function_ref.h"
-#include "runtime/elements.h"
+#include "types/elements.h"
 #include "runtime/npy_header.h"
 
 namespace peri::runtime {

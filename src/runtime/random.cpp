@@ -10,7 +10,7 @@
 #include "base/bug.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
-#include "runtime/elements.h"
+#include "types/elements.h"
 
 // Only operations that IEEE 754 rounds exactly, and never fused ones: all machines agree.
 #pragma STDC FP_CONTRACT OFF

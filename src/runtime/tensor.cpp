@@ -8,7 +8,7 @@
 
 #include "base/bug.h"
 #include "runtime/allocator.h"
-#include "runtime/elements.h"
+#include "types/elements.h"
 #include "runtime/guard.h"
 
 namespace peri::runtime {

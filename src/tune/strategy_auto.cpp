@@ -10,6 +10,9 @@ namespace peri::tune {
 namespace {
 
 constexpr i64 kMaxTries = 8;  // for a point that is new
+// Of the measured configs that one more generation has at least: a few more tell the model little,
+// and where configs are timed in a moment choosing them would take as long.
+constexpr i64 kGenerationShare = 32;
 
 class AutoSearch : public Strategy {
  public:
@@ -28,18 +31,19 @@ class AutoSearch : public Strategy {
   std::vector<Proposal> propose() override {
     std::vector<Proposal> proposals;
     u64 seed = proposer_.problem().seed + generation_;
+    const i64 count = std::max(options_.batch, ranker_.measured() / kGenerationShare);
     if (generation_++ == 0) {
       add_first(proposals);
     } else if (stagnant_ > options_.patience) {
       stagnant_ = 0;
-      add_overlooked(options_.batch / 2, proposals);
-      proposer_.add_random(options_.batch, proposals);
+      add_overlooked(count / 2, proposals);
+      proposer_.add_random(count, proposals);
     } else if (ranker_.measured() < options_.screening) {
-      add_variants(options_.batch, proposals);
+      add_variants(count, proposals);
     } else {
-      ranker_.pick(candidates(), options_.batch, seed, proposals);
+      ranker_.pick(candidates(), count, seed, proposals);
     }
-    if (proposals.empty()) proposer_.add_random(options_.batch, proposals);
+    if (proposals.empty()) proposer_.add_random(count, proposals);
     return proposals;
   }
 

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "driver/workload.h"
-#include "runtime/elements.h"
+#include "types/elements.h"
 
 namespace peri::equiv {
 namespace {

@@ -58,7 +58,8 @@ Inputs make_inputs(const ir::Kernel& kernel, u64 seed) {
         buffer->integers.push_back(runtime::get_integer(flat, i));
       }
     }
-    inputs.views.push_back({param.dtype, buffer.get(), 0, sizes, strides});
+    inputs.views.push_back(
+        {param.dtype, buffer->reals, buffer->integers, nullptr, 0, sizes, strides});
     flat.sizes = sizes;
     flat.strides = strides;
     inputs.tensors.push_back(flat);

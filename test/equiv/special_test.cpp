@@ -86,7 +86,9 @@ struct Column {
       buffer.integers[i] = runtime::get_integer(tensor, i);
     }
   }
-  interp::View view() { return {tensor.dtype, &buffer, 0, tensor.sizes, tensor.strides}; }
+  interp::View view() {
+    return {tensor.dtype, buffer.reals, buffer.integers, nullptr, 0, tensor.sizes, tensor.strides};
+  }
 };
 
 // All operand tuples of special values; a third operand (of select) is the second's mirror image.

@@ -64,16 +64,16 @@ std::vector<double> interpreted(const std::string& expression, const std::vector
   EXPECT_TRUE(result.lowered) << result.errors;
   if (!result.lowered) return {};
   const ir::Kernel& kernel = result.lowered->kernel;
-  interp::Buffer buffers[] = {{x, {}}, {y, {}}, {std::vector<double>(x.size()), {}}};
+  std::vector<double> buffers[] = {x, y, std::vector<double>(x.size())};
   interp::Environment environment;
   environment.symbols = [&](SymbolId id) { return std::optional(kernel.syms->symbol(id).hint); };
   for (const ir::TensorParam& tensor : kernel.tensors) {
     environment.tensors.push_back(
-        {Dtype::F64, &buffers[tensor.slot], 0, {kRows, kColumns}, {kColumns, 1}});
+        {Dtype::F64, buffers[tensor.slot], {}, nullptr, 0, {kRows, kColumns}, {kColumns, 1}});
   }
   auto done = interp::run(kernel, 0, environment);
   EXPECT_TRUE(done) << done.error().message;
-  return buffers[2].reals;
+  return buffers[2];
 }
 
 struct Case {

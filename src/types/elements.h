@@ -7,7 +7,7 @@
 
 #include "types/dtype.h"
 
-namespace peri::runtime {
+namespace peri {
 
 // Raw of each dtype, and Wide, the type that values pass through: double for floats, else i64.
 template <Dtype D>
@@ -95,4 +95,4 @@ decltype(auto) visit_dtype(Dtype dtype, F&& f) {
   std::abort();
 }
 
-}  // namespace peri::runtime
+}  // namespace peri
