@@ -16,6 +16,7 @@
 #include "driver/subject.h"
 #include "driver/workload.h"
 #include "tune/builder.h"
+#include "tune/cpu_load.h"
 #include "tune/roofline.h"
 #include "tune/stopping.h"
 
@@ -24,7 +25,9 @@ namespace peri::driver {
 namespace {
 
 constexpr double kReferenceShare = 0.02;  // of the budget, for the interpreter
-constexpr double kReferenceSeconds = 2;  // at most
+constexpr double kReferenceSeconds = 2;   // at most
+constexpr double kLoadSeconds = 2;  // of a search: below that the load of the machine is not clear
+constexpr double kBusyShare = 0.1;  // of the CPUs, used by others: it shows in what wins
 constexpr i64 kWorkerBytes = i64{4} << 30;
 constexpr i64 kOutlookConfigs = 300;
 constexpr double kFinalShare = 0.4;  // where the final round is what counts
@@ -275,6 +278,15 @@ Expected<tune::Record> run_session(tune::Strategy& strategy, Compilation& c,
   return std::unexpected(*lost);
 }
 
+// Of CPUs: others beside a device's kernel hardly slow it, and its compilers are not told apart.
+void warn_of_load(const Compilation& c, const tune::Record& record, double others) {
+  if (c.device || record.elapsed < kLoadSeconds || others < kBusyShare || !c.request.warn) return;
+  c.request.warn({"busy-machine",
+                  fmt::format("others used {:.0f} % of the CPUs while `{}` was tuned", 100 * others,
+                              record.kernel),
+                  "configs that use fewer threads win then; tune again when the machine is idle"});
+}
+
 }  // namespace
 
 Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments,
@@ -292,7 +304,10 @@ Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments
                                  static_cast<i64>(c.space.knobs().size()), c.space.size(),
                                  session.budget));
   }
+  const auto begin = tune::cpu_seconds();
   auto record = run_session(**strategy, c, arguments, options, std::move(session));
+  const auto end = tune::cpu_seconds();
+  if (record && begin && end) warn_of_load(c, *record, tune::share_of_others(*begin, *end));
   if (record && !record->accuracy.is_verified() && c.request.warn) {
     c.request.warn({"not-verified",
                     fmt::format("the results of `{}` are not verified: {}", record->kernel,

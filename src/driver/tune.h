@@ -43,7 +43,8 @@ Expected<tune::Record> tune_kernel(Compilation& c, const Arguments& arguments,
                                    const TuneOptions& options);
 
 // A part of that: the search alone, with `budget` seconds (0: until no gain is expected). Warns
-// with `not-verified` if the interpreter was too slow for the default's results to be compared.
+// with `not-verified` if the interpreter was too slow for the default's results to be compared, and
+// with `busy-machine` if others used the CPUs meanwhile.
 Expected<tune::Record> search_configs(Compilation& c, const Arguments& arguments,
                                       const TuneOptions& options, double budget);
 // A further round: first_config() and `configs` are timed in turns, for about `seconds`. Trial i +
