@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
-#include <cstring>
 #include <set>
 
 #include "base/bug.h"
@@ -59,8 +58,6 @@ class ReferenceRun {
 
   // --- tensors ---
 
-  static Dtype wide(Dtype dtype) { return is_float(dtype) ? Dtype::F64 : Dtype::I64; }
-
   // All of a storage; widened, if calls write to it: tensors that share it share the copy.
   Tensor elements_of(const Tensor& tensor) {
     if (!written_.contains(tensor.storage.data)) return tensor;
@@ -68,7 +65,7 @@ class ReferenceRun {
     if (is_new) {
       const i64 count = tensor.storage.bytes / size_of(tensor.dtype);
       const Tensor all{tensor.dtype, {count}, {1}, tensor.storage, 0};
-      it->second = runtime::convert(all, wide(tensor.dtype));
+      it->second = runtime::convert(all, interp::widened(tensor.dtype));
     }
     return it->second;
   }
@@ -122,7 +119,7 @@ class ReferenceRun {
       real = value->as_real();
       integer = value->type == SymType::Float ? static_cast<i64>(value->real) : value->integer;
     }
-    auto all = runtime::try_empty(wide(dtype), {count});
+    auto all = runtime::try_empty(interp::widened(dtype), {count});
     if (!all) return std::unexpected(all.error());
     if (is_float(dtype)) {
       std::ranges::fill(elements<double>(*all), real);
@@ -143,7 +140,7 @@ class ReferenceRun {
     const Tensor& tensor = tensors_[slot];
     interp::View view{
         program_.slots[slot].dtype, {}, {}, nullptr, tensor.offset, tensor.sizes, tensor.strides};
-    if (tensor.dtype != wide(tensor.dtype)) {
+    if (tensor.dtype != interp::widened(tensor.dtype)) {
       view.stored = tensor.storage.data;
     } else if (tensor.dtype == Dtype::F64) {
       view.reals = elements<double>(tensor);
@@ -253,24 +250,19 @@ class ReferenceRun {
       return;
     }
     for (i64 i = 0, count = to.numel(); i < count; ++i) {
-      std::memcpy(to.storage.data + 8 * position(to, i), source.data() + 8 * i, 8);
+      if (to.dtype == Dtype::F64) {
+        runtime::set_real(to, i, runtime::get_real(source, i));
+      } else {
+        runtime::set_integer(to, i, runtime::get_integer(source, i));
+      }
     }
-  }
-
-  static i64 position(const Tensor& tensor, i64 linear) {
-    i64 at = tensor.offset;
-    for (i64 d = tensor.rank() - 1; d >= 0; --d) {
-      at += linear % tensor.sizes[d] * tensor.strides[d];
-      linear /= tensor.sizes[d];
-    }
-    return at;
   }
 
   // --- results ---
 
   // Nothing writes to them any more.
   static Tensor wide_result(const Tensor& tensor) {
-    const Dtype dtype = wide(tensor.dtype);
+    const Dtype dtype = interp::widened(tensor.dtype);
     const bool is_one = tensor.dtype == dtype && tensor.is_contiguous();
     return is_one ? tensor : runtime::convert(tensor, dtype);
   }

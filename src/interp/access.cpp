@@ -142,21 +142,6 @@ const Tile* crop_mask(const Tile* mask, const std::vector<i64>& shape, Tile& cro
   return &cropped;
 }
 
-// Of a view with `stored` elements.
-Expected<void> load_stored(const Positions& positions, const Tile* mask, const View& view,
-                           Tile& out) {
-  return visit_dtype(view.dtype, [&]<class Stored>(Stored) {
-    const auto* elements = reinterpret_cast<const typename Stored::Raw*>(view.stored);
-    return positions.for_each(mask, [&](i64 element, i64 offset) {
-      if constexpr (std::is_same_v<typename Stored::Wide, double>) {
-        out.reals[element] = Stored::load(elements[offset]);
-      } else {
-        out.integers[element] = Stored::load(elements[offset]);
-      }
-    });
-  });
-}
-
 }  // namespace
 
 Expected<Tile> load(const Access& access, const Tile* mask) {
@@ -167,18 +152,19 @@ Expected<Tile> load(const Access& access, const Tile* mask) {
   Tile cropped;
   Tile out = make_tile(access.view->dtype, shape);
   const View& view = *access.view;
-  const Tile* cropped_mask = crop_mask(mask, shape, cropped);
-  if (view.stored != nullptr) {
-    auto done = load_stored(positions, cropped_mask, view, out);
-    if (!done) return std::unexpected(done.error());
-    return out;
-  }
-  auto done = positions.for_each(cropped_mask, [&](i64 element, i64 offset) {
-    if (out.is_real()) {
-      out.reals[element] = view.reals[offset];
-    } else {
-      out.integers[element] = view.integers[offset];
-    }
+  const void* elements = view.stored;
+  if (elements == nullptr && out.is_real()) elements = view.reals.data();
+  if (elements == nullptr) elements = view.integers.data();
+  const Dtype dtype = view.stored != nullptr ? view.dtype : widened(view.dtype);
+  auto done = visit_dtype(dtype, [&]<class Stored>(Stored) {
+    const auto* raw = static_cast<const typename Stored::Raw*>(elements);
+    return positions.for_each(crop_mask(mask, shape, cropped), [&](i64 element, i64 offset) {
+      if constexpr (std::is_same_v<typename Stored::Wide, double>) {
+        out.reals[element] = Stored::load(raw[offset]);
+      } else {
+        out.integers[element] = Stored::load(raw[offset]);
+      }
+    });
   });
   if (!done) return std::unexpected(done.error());
   return out;

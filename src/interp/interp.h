@@ -10,6 +10,9 @@
 
 namespace peri::interp {
 
+// What elements of a dtype are widened to.
+inline Dtype widened(Dtype dtype) { return is_float(dtype) ? Dtype::F64 : Dtype::I64; }
+
 // A host tensor as the interpreter sees it: a strided view of widened elements that several views
 // may share, and that outlive them. Floats live in `reals`, integers and bools in `integers`.
 struct View {
