@@ -1,10 +1,9 @@
 // The host's time of a call of a small kernel on a device, from C++.
 //
-//   call_bench [--gpu] [--bursts N]
-//
 // Without --gpu the driver is one that does nothing, and a shell script takes the compiler's place:
 // what is left is our own time. With it, the time inside of the driver's launch is measured beside.
 // Nanoseconds a call: the median over bursts of calls, each of which begins with an idle device.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -165,10 +164,11 @@ int main_of(bool on_gpu, i64 bursts) {
 int main(int argc, char** argv) {
   bool on_gpu = false;
   peri::i64 bursts = 2000;
-  for (int i = 1; i < argc; ++i) {
-    std::string word = argv[i];
-    if (word == "--gpu") on_gpu = true;
-    if (word == "--bursts" && i + 1 < argc) bursts = std::max(20, std::atoi(argv[++i]));
-  }
+  CLI::App app("The host's time of a call of a small kernel on a device, from C++");
+  app.add_flag("--gpu", on_gpu, "launch on a GPU instead of with a driver that does nothing");
+  app.add_option("--bursts", bursts, "bursts of calls to time")
+      ->check(CLI::Range(20, 1'000'000))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   return peri::bench::main_of(on_gpu, bursts);
 }

@@ -1,12 +1,11 @@
 // How well the cost model orders configs, and how good the default config is.
 //
-//   predict_bench [--filter TEXT] [--configs N] [--seed N] [--threads N] [--verbose]
-//
 // For each kernel times the default config, N random ones and the model's best of 1000 random ones,
 // and prints: the rank correlation of predicted and measured times (Spearman), the time of the best
 // measured config relative to the default's (1: the default is the best), the same for the model's
 // choice, the geometric mean of predicted over measured time, and the time of one prediction. One
 // thread unless told otherwise: a second core that others use would hide what configs do.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -167,14 +166,16 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   peri::bench::Options options;
-  for (int i = 1; i < argc; ++i) {
-    std::string_view flag = argv[i];
-    if (flag == "--verbose") options.verbose = true;
-    if (i + 1 >= argc) continue;
-    if (flag == "--filter") options.filter = argv[++i];
-    if (flag == "--configs") options.configs = std::atoll(argv[++i]);
-    if (flag == "--threads") options.threads = std::atoll(argv[++i]);
-    if (flag == "--seed") options.seed = std::strtoull(argv[++i], nullptr, 10);
-  }
+  CLI::App app("How well the cost model orders configs, and how good the default config is");
+  app.add_option("--filter", options.filter, "only kernels whose path or name contains this");
+  app.add_option("--configs", options.configs, "random configs of each kernel")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "seed of the random configs")->capture_default_str();
+  app.add_option("--threads", options.threads, "most threads of a call; 0: all CPUs")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_flag("--verbose", options.verbose, "also print every config with both its times");
+  CLI11_PARSE(app, argc, argv);
   return peri::bench::run(options);
 }

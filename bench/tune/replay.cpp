@@ -1,13 +1,11 @@
 // Compares search strategies offline, at equal numbers of evaluations, on invented landscapes over
 // the spaces of real kernels.
 //
-//   tune_replay [--seeds N] [--kernels add,matmul] [--options population=20,...] [--model]
-//               [STRATEGY...]
-//
 // With --model, searches have a cost model that is right about half of what matters, and tell
 // configs apart by their code; both take the time of the backend's. A number is the geometric mean,
 // over kernels, seeds and shapes, of the true cost of what the search found by the lowest cost
 // there is: 1 is perfect. The last column is what a proposal costs.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <chrono>
@@ -169,23 +167,18 @@ int compare(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   peri::search::Arguments arguments;
-  for (int i = 1; i < argc; ++i) {
-    std::string text = argv[i];
-    bool has_value = i + 1 < argc;
-    if (text == "--seeds" && has_value) {
-      arguments.seeds = std::atoi(argv[++i]);
-    } else if (text == "--kernels" && has_value) {
-      arguments.kernels = argv[++i];
-    } else if (text == "--options" && has_value) {
-      arguments.options = argv[++i];
-    } else if (text == "--effort" && has_value) {
-      arguments.effort = argv[++i];
-    } else if (text == "--model") {
-      arguments.model = true;
-    } else {
-      arguments.strategies.push_back(text);
-    }
-  }
+  CLI::App app("Search strategies at equal numbers of evaluations, on invented landscapes");
+  app.add_option("strategies", arguments.strategies, "strategies to compare; without: all")
+      ->check(CLI::IsMember(peri::tune::strategy_names()));
+  app.add_option("--seeds", arguments.seeds, "searches of each landscape")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--kernels", arguments.kernels, "comma-separated kernels to take the spaces of");
+  app.add_option("--options", arguments.options, "strategies' options, as in `population=20,...`");
+  app.add_option("--effort", arguments.effort, "effort to take the other options from")
+      ->capture_default_str();
+  app.add_flag("--model", arguments.model, "give searches a cost model that is half right");
+  CLI11_PARSE(app, argc, argv);
   if (arguments.strategies.empty()) {
     for (std::string_view name : peri::tune::strategy_names()) {
       arguments.strategies.emplace_back(name);

@@ -1,13 +1,11 @@
 // The tuner's bars: what searches find in how many seconds, against the best that is known.
 //
-//   tune_bars [--filter TEXT] [--shapes 1|2|1,2] [--seeds N] [--short S] [--long S] [--best S]
-//             [--retime S] [--out FILE.md]
-//
 // Searches each case with every strategy for `short` seconds (10), `seeds` times (1), and by `auto`
 // for `long` (30) and `best` (120; 0: not) seconds. All configs found are then timed in turns
 // within one process for `retime` seconds (2): the fastest of them is the best known. A number is
 // the best's time by the config's, of several seeds the geometric mean: 1 is perfect. Two configs
 // count as equal within 2 %, the spread of such timings. Nothing else should run meanwhile.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -243,17 +241,23 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   peri::bench::Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    std::string_view flag = argv[i];
-    const char* value = argv[i + 1];
-    if (flag == "--filter") options.filter = value;
-    if (flag == "--out") options.out = value;
-    if (flag == "--shapes") options.shapes = value;
-    if (flag == "--seeds") options.seeds = std::max<peri::i64>(1, std::atoll(value));
-    if (flag == "--short") options.short_seconds = std::atof(value);
-    if (flag == "--long") options.long_seconds = std::atof(value);
-    if (flag == "--best") options.best_seconds = std::atof(value);
-    if (flag == "--retime") options.retime_seconds = std::atof(value);
-  }
+  CLI::App app("Searches of every strategy against the best known config, a row a kernel and shape");
+  app.add_option("--filter", options.filter, "only kernels whose path or name contains this");
+  app.add_option("--shapes", options.shapes, "the first shape of each kernel, the second, or both")
+      ->check(CLI::IsMember({"1", "2", "1,2"}))
+      ->capture_default_str();
+  app.add_option("--seeds", options.seeds, "searches of each strategy")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--short", options.short_seconds, "seconds of a search of each strategy")
+      ->capture_default_str();
+  app.add_option("--long", options.long_seconds, "seconds of `auto`'s longer search")
+      ->capture_default_str();
+  app.add_option("--best", options.best_seconds, "seconds of one more search; 0: none")
+      ->capture_default_str();
+  app.add_option("--retime", options.retime_seconds, "seconds in which winners are timed in turns")
+      ->capture_default_str();
+  app.add_option("--out", options.out, "file to write the table to as well");
+  CLI11_PARSE(app, argc, argv);
   return peri::bench::run(options);
 }

@@ -1,10 +1,9 @@
 // What bad configs cost a search: the same list of configs is searched twice, once with every fifth
 // made to crash, to hang or to give a wrong result (never the one that wins without them).
 //
-//   tune_faults [--configs N] [--seed N] [--filter TEXT]
-//
 // Prints, for a few kernels, both runs' times and winners. The winners must be the same, or equally
 // fast when they are timed in turns; the second run may take half as long again.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <csignal>
@@ -134,11 +133,13 @@ int main(int argc, char** argv) {
   peri::i64 configs = 300;
   peri::u64 seed = 1;
   std::string filter;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string_view(argv[i]) == "--configs") configs = std::atoll(argv[i + 1]);
-    if (std::string_view(argv[i]) == "--filter") filter = argv[i + 1];
-    if (std::string_view(argv[i]) == "--seed") seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
+  CLI::App app("What bad configs cost a search: one list of configs, sound and with every fifth bad");
+  app.add_option("--configs", configs, "length of the list")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--seed", seed, "seed of the list and of the faults")->capture_default_str();
+  app.add_option("--filter", filter, "only kernels whose path or name contains this");
+  CLI11_PARSE(app, argc, argv);
   fmt::print("| kernel | sound, s | every fifth bad, s | ratio | failures | winner |\n");
   fmt::print("|---|---|---|---|---|---|\n");
   bool ok = true;
