@@ -3,9 +3,9 @@
 // Without --gpu the driver is one that does nothing, and a shell script takes the compiler's place:
 // what is left is our own time. With it, the time inside of the driver's launch is measured beside.
 // Nanoseconds a call: the median over bursts of calls, each of which begins with an idle device.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdlib>

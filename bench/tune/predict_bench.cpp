@@ -5,8 +5,8 @@
 // measured config relative to the default's (1: the default is the best), the same for the model's
 // choice, the geometric mean of predicted over measured time, and the time of one prediction. One
 // thread unless told otherwise: a second core that others use would hide what configs do.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>

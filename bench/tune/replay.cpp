@@ -5,8 +5,8 @@
 // configs apart by their code; both take the time of the backend's. A number is the geometric mean,
 // over kernels, seeds and shapes, of the true cost of what the search found by the lowest cost
 // there is: 1 is perfect. The last column is what a proposal costs.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <chrono>
 #include <cmath>

@@ -5,8 +5,8 @@
 // within one process for `retime` seconds (2): the fastest of them is the best known. A number is
 // the best's time by the config's, of several seeds the geometric mean: 1 is perfect. Two configs
 // count as equal within 2 %, the spread of such timings. Nothing else should run meanwhile.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -241,7 +241,8 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   peri::bench::Options options;
-  CLI::App app("Searches of every strategy against the best known config, a row a kernel and shape");
+  CLI::App app(
+      "Searches of every strategy against the best known config, a row a kernel and shape");
   app.add_option("--filter", options.filter, "only kernels whose path or name contains this");
   app.add_option("--shapes", options.shapes, "the first shape of each kernel, the second, or both")
       ->check(CLI::IsMember({"1", "2", "1,2"}))

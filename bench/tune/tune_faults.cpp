@@ -3,8 +3,8 @@
 //
 // Prints, for a few kernels, both runs' times and winners. The winners must be the same, or equally
 // fast when they are timed in turns; the second run may take half as long again.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <map>
@@ -133,7 +133,8 @@ int main(int argc, char** argv) {
   peri::i64 configs = 300;
   peri::u64 seed = 1;
   std::string filter;
-  CLI::App app("What bad configs cost a search: one list of configs, sound and with every fifth bad");
+  CLI::App app(
+      "What bad configs cost a search: one list of configs, sound and with every fifth bad");
   app.add_option("--configs", configs, "length of the list")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/cpu/contraction.h"
+#include "backends/cpu/memory_model.h"
 #include "backends/cpu/predict.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
@@ -390,14 +391,30 @@ class Chooser {
     config["num_threads"] = threads() == 1 ? 1 : 0;
     // What does not stay in the cache until the next call need not go there.
     bool streams = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
-    config["store_cache_modifiers"] =
-        Config(space::stores(kernel_).size(), Config(streams ? ".cs" : ""));
     if (streams && dots_ == 0 && aligned_bytes() < target_.vector_bytes) {
       config["simd_width"] = 8 * aligned_bytes();
     }
+    config["store_cache_modifiers"] = store_cache_modifiers(streams);
     config["prefetch_distances"] = prefetch_distances();
     // Rows that the last-level cache holds come soon enough; asking for them costs time.
     if (all_bytes() <= target_.l3) config["prefetch_rows"] = 0;
+  }
+
+  // Of the stores of one loop that go around the caches in parts of lines, only the last does so
+  // (`Predictor::vector_loop` says why).
+  Config store_cache_modifiers(bool streams) const {
+    const std::vector<ir::OpId> stores = space::stores(kernel_);
+    Config modifiers(stores.size(), Config(streams ? ".cs" : ""));
+    for (const ir::Graph& graph : kernel_.graphs) {
+      bool is_taken = false;
+      for (size_t i = stores.size(); streams && i-- > 0;) {
+        if (std::ranges::count(graph.ops, stores[i]) == 0) continue;
+        const ir::TensorParam& tensor = kernel_[kernel_[stores[i]].attrs.tensor];
+        if (static_cast<double>(aligned_bytes() / 4 * size_of(tensor.dtype)) >= kLine) continue;
+        if (std::exchange(is_taken, true)) modifiers[i] = "";
+      }
+    }
+    return modifiers;
   }
 
   // Bytes of the widest vectors to which all rows of what is stored are aligned, as stores around

@@ -8,7 +8,6 @@ namespace peri::cpu {
 
 namespace {
 
-constexpr double kLine = 64;
 constexpr double kPage = 4096;
 constexpr double kScatter = 8;  // time of a lone line beyond L2, in those of lines in a row
 constexpr i64 kWay = 4096;      // bytes after which addresses use the same set of L1 again

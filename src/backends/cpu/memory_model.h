@@ -25,6 +25,7 @@ namespace peri::cpu {
 
 inline constexpr int kLevels = 3;  // L1, L2, L3
 inline constexpr int kMaxRank = 6;
+inline constexpr double kLine = 64;  // bytes of a cache line
 
 struct Stream {
   // A dimension of the array, and the part of it that one execution covers.
@@ -43,6 +44,7 @@ struct Stream {
   bool store = false;
   double scatter = 1;                     // how much longer lines take that no prefetcher expects
   bool streaming = false;                 // a store around the caches
+  bool fills_lines = true;                // a vector is at least as long as a cache line
   i64 part = 0;                           // of the prediction, which pays for it
   std::array<double, kLevels> traffic{};  // bytes from beyond L1, L2, L3
   std::array<bool, kLevels> found{};      // an earlier stream has brought it there

@@ -25,6 +25,8 @@ namespace {
 constexpr double kSimple = 0.55, kOrderedCompare = 1.6, kSign = 2, kDivision = 7;
 constexpr double kRoundToBf16 = 3, kRandom = 110;
 constexpr double kDoubleCall = 20;  // of libm, a lane
+constexpr double kPartialLines =
+    3;  // time of lines that are written in parts, in those of full ones
 
 bool is_reduction(const Op& op) { return ir::info(op.code).rule == ir::Rule::Reduce; }
 
@@ -116,13 +118,16 @@ Stream::Dim Predictor::tensor_dim(const Op& op, const ir::Index& index, i64 dim,
   return result;
 }
 
+// As many as the config's vectors have.
+double Predictor::vector_lanes() const {
+  return plan_.simd_bits > 0 ? std::min(lanes_, static_cast<double>(plan_.simd_bits) / 32) : lanes_;
+}
+
 // As the emitter decides it for every address of the access.
 bool Predictor::goes_around_caches(const Op& op, AxisId lane) const {
   const ir::TensorParam& tensor = kernel_[op.attrs.tensor];
   const double bytes = static_cast<double>(size_of(tensor.dtype));
-  double lanes = lanes_;
-  if (plan_.simd_bits > 0) lanes = std::min(lanes, static_cast<double>(plan_.simd_bits) / 32);
-  const double vector = lanes * bytes;
+  const double lanes = vector_lanes(), vector = lanes * bytes;
   if (!plan_.access(op).streaming || !tensor.aligned || vector < 16) return false;
   bool aligned = true;
   const auto axes = plan_.axes.of(op.operands[0]);
@@ -158,6 +163,7 @@ void Predictor::access(const Op& op, ValueId shape, AxisId lane, bool store, Wor
     together = together && !added.random && added.stride == stream.element_bytes;
   });
   stream.streaming = store && goes_around_caches(op, lane);
+  stream.fills_lines = vector_lanes() * stream.element_bytes >= kLine;
   stream.store = store;
   MemoryModel::touch(stream);
   streams.push_back(stream);
@@ -275,6 +281,19 @@ std::string Predictor::loop_name(const Node& n) const {
   return fmt::format("loop {}: {}{}", axis_name(n.axis), ops, count > 3 ? ", ..." : "");
 }
 
+// A store around the caches that is shorter than a line keeps it in a write-combining buffer until
+// the next store has filled it. Two such streams in a loop lose the buffers to each other and to
+// the loads, and write parts of lines: on Zen 3, three outputs' worth of time and more.
+void Predictor::slow_partial_lines(Streams& streams) {
+  auto is_partial = [](const Stream& s) { return s.streaming && !s.fills_lines; };
+  if (std::ranges::count_if(streams, is_partial) < 2) return;
+  for (Stream& stream : streams) {
+    if (!is_partial(stream)) continue;
+    stream.scatter = kPartialLines;
+    MemoryModel::touch(stream);
+  }
+}
+
 Streams Predictor::vector_loop(NodeId id) {
   const Node& n = plan_[id];
   parts_.emplace_back();
@@ -285,6 +304,7 @@ Streams Predictor::vector_loop(NodeId id) {
   Work work;
   Streams streams;
   for (NodeId child : n.body) statement(plan_[child], n.axis, work, streams);
+  slow_partial_lines(streams);
   const double elements = count(n.axis);
   const double vectors = std::ceil(elements / lanes_);
   double unroll = static_cast<double>(n.unroll);

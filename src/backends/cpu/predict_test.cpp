@@ -118,8 +118,8 @@ class PredictTest : public testing::Test {
   space::Config choose(const std::string& text) {
     return choose_config(parse(text), capabilities(), target());
   }
-  static Target target() {
-    Target target = *target_for("x86-64-v4");
+  Target target() const {
+    Target target = *target_for(level_);
     target.l1d = 32 << 10, target.l2 = 1 << 20, target.l3 = 32 << 20;
     return target;
   }
@@ -130,6 +130,7 @@ class PredictTest : public testing::Test {
   }
   double seconds(const char* text, const char* changes) { return predict(text, changes).seconds; }
 
+  std::string level_ = "x86-64-v4";
   diag::Sources sources_;
   diag::Diags diags_{sources_};
 };
@@ -165,6 +166,37 @@ std::string rows_of(i64 rows, i64 columns) {
 TEST_F(PredictTest, DefaultPrefetchesNoRowsThatTheCacheHolds) {
   EXPECT_EQ(choose(rows_of(1024, 1024)).value("prefetch_rows", -1), 0);
   EXPECT_EQ(choose(rows_of(8192, 4096)).value("prefetch_rows", -1), -1);  // the knob's own default
+}
+
+constexpr const char* kTwoOutputs = R"(kernel two
+  symbol @b0: int = block of b0 hint 32
+  tensor x: f32[8192, 4096] strides [4096, 1] slot 0 base 0
+  tensor first: f32[8192, 4096] strides [4096, 1] slot 1 base 1 aligned
+  tensor second: f32[8192, 4096] strides [4096, 1] slot 2 base 2 aligned
+  block b0 "tile": tile size=@b0 in 0..8192 loop 0
+  root (b0) {
+    %0: f32[b0:@b0, 4096] = load x[b0, :4096]
+    %1: f32[b0:@b0, 4096] = neg %0
+    store %1, first[b0, :4096]
+    store %0, second[b0, :4096]
+  }
+)";
+
+TEST_F(PredictTest, OneStoreOfPartsOfLinesGoesAroundTheCaches) {
+  const auto modifiers = [&] { return choose(kTwoOutputs).at("store_cache_modifiers").dump(); };
+  EXPECT_EQ(modifiers(), R"([".cs",".cs"])");
+  level_ = "x86-64-v3";
+  EXPECT_EQ(modifiers(), R"(["",".cs"])");
+}
+
+TEST_F(PredictTest, TwoStoresOfPartsOfLinesAroundTheCachesCostMore) {
+  auto slowdown = [&] {
+    return seconds(kTwoOutputs, R"({"store_cache_modifiers": [".cs", ".cs"]})") /
+           seconds(kTwoOutputs, R"({"store_cache_modifiers": ["", ".cs"]})");
+  };
+  EXPECT_LT(slowdown(), 1);
+  level_ = "x86-64-v3";
+  EXPECT_GT(slowdown(), 1.3);
 }
 
 TEST_F(PredictTest, DefaultVectorsAreAlignedWhereStoresGoAroundTheCaches) {

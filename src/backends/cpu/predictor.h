@@ -92,6 +92,8 @@ class Predictor {
   bool varies(ir::ValueId value, plan::AxisId lane) const;
   double op_cost(const ir::Op& op) const;
   double chain_cost(const ir::Op& op) const;
+  double vector_lanes() const;
+  static void slow_partial_lines(Streams& streams);
   bool goes_around_caches(const ir::Op& op, plan::AxisId lane) const;
   std::string loop_name(const plan::Node& node) const;
 
