@@ -400,8 +400,8 @@ class Chooser {
     if (all_bytes() <= target_.l3) config["prefetch_rows"] = 0;
   }
 
-  // Of the stores of one loop that go around the caches in parts of lines, only the last does so
-  // (`Predictor::vector_loop` says why).
+  // Of a loop's stores that would go around the caches in parts of lines only the last does
+  // (`Predictor::slow_partial_lines` says why).
   Config store_cache_modifiers(bool streams) const {
     const std::vector<ir::OpId> stores = space::stores(kernel_);
     Config modifiers(stores.size(), Config(streams ? ".cs" : ""));
@@ -410,7 +410,9 @@ class Chooser {
       for (size_t i = stores.size(); streams && i-- > 0;) {
         if (std::ranges::count(graph.ops, stores[i]) == 0) continue;
         const ir::TensorParam& tensor = kernel_[kernel_[stores[i]].attrs.tensor];
-        if (static_cast<double>(aligned_bytes() / 4 * size_of(tensor.dtype)) >= kLine) continue;
+        const i64 vector =
+            std::min(target_.vector_bytes, aligned_bytes() / 4 * size_of(tensor.dtype));
+        if (static_cast<double>(vector) >= kLine) continue;
         if (std::exchange(is_taken, true)) modifiers[i] = "";
       }
     }

@@ -24,9 +24,8 @@ namespace {
 // functions have dependencies that leave one of them idle.
 constexpr double kSimple = 0.55, kOrderedCompare = 1.6, kSign = 2, kDivision = 7;
 constexpr double kRoundToBf16 = 3, kRandom = 110;
-constexpr double kDoubleCall = 20;  // of libm, a lane
-constexpr double kPartialLines =
-    3;  // time of lines that are written in parts, in those of full ones
+constexpr double kDoubleCall = 20;   // of libm, a lane
+constexpr double kPartialLines = 3;  // time of a line written in parts, in those of a whole one
 
 bool is_reduction(const Op& op) { return ir::info(op.code).rule == ir::Rule::Reduce; }
 
@@ -163,7 +162,8 @@ void Predictor::access(const Op& op, ValueId shape, AxisId lane, bool store, Wor
     together = together && !added.random && added.stride == stream.element_bytes;
   });
   stream.streaming = store && goes_around_caches(op, lane);
-  stream.fills_lines = vector_lanes() * stream.element_bytes >= kLine;
+  stream.fills_lines = std::min(vector_lanes() * stream.element_bytes,
+                                static_cast<double>(target_.vector_bytes)) >= kLine;
   stream.store = store;
   MemoryModel::touch(stream);
   streams.push_back(stream);
@@ -283,7 +283,7 @@ std::string Predictor::loop_name(const Node& n) const {
 
 // A store around the caches that is shorter than a line keeps it in a write-combining buffer until
 // the next store has filled it. Two such streams in a loop lose the buffers to each other and to
-// the loads, and write parts of lines: on Zen 3, three outputs' worth of time and more.
+// the loads, and write parts of lines, which take Zen 3 three times as long.
 void Predictor::slow_partial_lines(Streams& streams) {
   auto is_partial = [](const Stream& s) { return s.streaming && !s.fills_lines; };
   if (std::ranges::count_if(streams, is_partial) < 2) return;
