@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "backends/cpu/contraction.h"
-#include "backends/cpu/memory_model.h"
 #include "backends/cpu/predict.h"
 #include "ir/walk.h"
 #include "plan/flatten_loops.h"
@@ -79,6 +78,7 @@ class Chooser {
     add_target_knobs(config);
     flatten_where_faster(nests, config);
     grow_inner_tiles(config);
+    cache_stores_where_faster(config);
     return config;
   }
 
@@ -360,6 +360,16 @@ class Chooser {
     }
   }
 
+  // Stores of one loop that all go around the caches may slow each other.
+  void cache_stores_where_faster(Config& config) const {
+    for (size_t i = 0; i < config["store_cache_modifiers"].size(); ++i) {
+      if (config["store_cache_modifiers"][i] == "") continue;
+      Config cached = config;
+      cached["store_cache_modifiers"][i] = "";
+      if (seconds(cached) < seconds(config)) config = std::move(cached);
+    }
+  }
+
   double seconds(const Config& config) const {
     plan::Plan plan = plan::make_plan(kernel_, config, capabilities_);
     return predict(plan, target_, capabilities_.max_threads).seconds;
@@ -391,32 +401,14 @@ class Chooser {
     config["num_threads"] = threads() == 1 ? 1 : 0;
     // What does not stay in the cache until the next call need not go there.
     bool streams = written_bytes_ > target_.l3 / 2 || all_bytes() > target_.l3;
+    config["store_cache_modifiers"] =
+        Config(space::stores(kernel_).size(), Config(streams ? ".cs" : ""));
     if (streams && dots_ == 0 && aligned_bytes() < target_.vector_bytes) {
       config["simd_width"] = 8 * aligned_bytes();
     }
-    config["store_cache_modifiers"] = store_cache_modifiers(streams);
     config["prefetch_distances"] = prefetch_distances();
     // Rows that the last-level cache holds come soon enough; asking for them costs time.
     if (all_bytes() <= target_.l3) config["prefetch_rows"] = 0;
-  }
-
-  // Of a loop's stores that would go around the caches in parts of lines only the last does
-  // (`Predictor::slow_partial_lines` says why).
-  Config store_cache_modifiers(bool streams) const {
-    const std::vector<ir::OpId> stores = space::stores(kernel_);
-    Config modifiers(stores.size(), Config(streams ? ".cs" : ""));
-    for (const ir::Graph& graph : kernel_.graphs) {
-      bool is_taken = false;
-      for (size_t i = stores.size(); streams && i-- > 0;) {
-        if (std::ranges::count(graph.ops, stores[i]) == 0) continue;
-        const ir::TensorParam& tensor = kernel_[kernel_[stores[i]].attrs.tensor];
-        const i64 vector =
-            std::min(target_.vector_bytes, aligned_bytes() / 4 * size_of(tensor.dtype));
-        if (static_cast<double>(vector) >= kLine) continue;
-        if (std::exchange(is_taken, true)) modifiers[i] = "";
-      }
-    }
-    return modifiers;
   }
 
   // Bytes of the widest vectors to which all rows of what is stored are aligned, as stores around

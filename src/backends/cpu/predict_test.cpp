@@ -189,6 +189,27 @@ TEST_F(PredictTest, OneStoreOfPartsOfLinesGoesAroundTheCaches) {
   EXPECT_EQ(modifiers(), R"(["",".cs"])");
 }
 
+// A value a row, beside the rows.
+constexpr const char* kRowsAndSums = R"(kernel rows_and_sums
+  symbol @b0: int = block of b0 hint 32
+  tensor x: f32[8192, 4096] strides [4096, 1] slot 0 base 0
+  tensor out: f32[8192, 4096] strides [4096, 1] slot 1 base 1 aligned
+  tensor sums: f32[8192] strides [1] slot 2 base 2 aligned
+  block b0 "tile": tile size=@b0 in 0..8192 loop 0
+  root (b0) {
+    %0: f32[b0:@b0, 4096] = load x[b0, :4096]
+    %1: f32[b0:@b0, 4096] = neg %0
+    %2: f32[b0:@b0] = sum %0, [1]
+    store %1, out[b0, :4096]
+    store %2, sums[b0]
+  }
+)";
+
+TEST_F(PredictTest, StoresOfOtherLoopsDoNotKeepAStoreFromGoingAroundTheCaches) {
+  level_ = "x86-64-v3";
+  EXPECT_EQ(choose(kRowsAndSums).at("store_cache_modifiers")[0], ".cs");
+}
+
 TEST_F(PredictTest, TwoStoresOfPartsOfLinesAroundTheCachesCostMore) {
   auto slowdown = [&] {
     return seconds(kTwoOutputs, R"({"store_cache_modifiers": [".cs", ".cs"]})") /
