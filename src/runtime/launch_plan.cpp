@@ -20,20 +20,30 @@ i64 round_up(i64 value, i64 multiple) { return (value + multiple - 1) / multiple
 
 // --- tensor maps ---
 
-std::size_t TensorMapCache::index_of(const Key& key) {
+TensorMapCache::Set& TensorMapCache::set_of(const Key& key) {
+  if (sets_.empty()) sets_.resize(kSets);
   u64 hash = hash_combine(key.plan, reinterpret_cast<std::uintptr_t>(key.address));
-  return hash_combine(hash, static_cast<u64>(key.param)) % kEntries;
+  return sets_[hash_combine(hash, static_cast<u64>(key.param)) % kSets];
 }
 
 TensorMapCache::Place TensorMapCache::find(const Key& key) {
-  if (entries_.empty()) entries_.resize(kEntries);
-  Entry& entry = entries_[index_of(key)];
-  bool is_known = entry.key == key;
-  if (!is_known) entry.key = key;
-  return {is_known, entry.map.bytes};
+  Set& set = set_of(key);
+  for (std::size_t way = 0; way < set.ways.size(); ++way) {
+    if (set.ways[way].key != key) continue;
+    set.older = 1 - way;
+    return {true, set.ways[way].map.bytes};
+  }
+  Entry& entry = set.ways[set.older];
+  entry.key = key;
+  set.older = 1 - set.older;
+  return {false, entry.map.bytes};
 }
 
-void TensorMapCache::forget(const Key& key) { entries_[index_of(key)].key = {}; }
+void TensorMapCache::forget(const Key& key) {
+  for (Entry& entry : set_of(key).ways) {
+    if (entry.key == key) entry.key = {};
+  }
+}
 
 // --- plans ---
 

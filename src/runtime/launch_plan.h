@@ -29,7 +29,7 @@ class TensorMapCache {
     std::byte bytes[kTensorMapBytes];
   };
 
-  // Where the map of `key` stands, or is to stand.
+  // Where the map of `key` stands, or is to stand. `map` is good until the next `find`.
   struct Place {
     bool is_known;
     std::byte* map;
@@ -39,14 +39,19 @@ class TensorMapCache {
   void forget(const Key& key);
 
  private:
-  static constexpr std::size_t kEntries = 128;
+  // Two ways: two tensors that a kernel is called with in turns never displace each other.
+  static constexpr std::size_t kSets = 64;
   struct Entry {
     Key key;
     Map map;
   };
-  static std::size_t index_of(const Key& key);
+  struct Set {
+    std::array<Entry, 2> ways;
+    std::size_t older = 0;  // the way to be replaced
+  };
+  Set& set_of(const Key& key);
 
-  std::vector<Entry> entries_;
+  std::vector<Set> sets_;
 };
 
 // Reused between the launches of a thread.
