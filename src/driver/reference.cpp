@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <mutex>
 #include <set>
 
 #include "base/bug.h"
+#include "base/thread_pool.h"
 #include "runtime/host_plan.h"
 #include "space/knob.h"
 
@@ -201,18 +203,31 @@ class ReferenceRun {
     if (!cells) return std::unexpected(cells.error());
     if (is_last) reference_.cells = reference_.cells_run = *cells;
     if (is_last && options_.budget > 0) return run_sample(root, *cells, environment);
-    if (options_.limit <= 0) {
-      return interp::run_cells(lowered_.kernel, root, environment, 0, *cells);
-    }
-    for (i64 cell = 0; cell < *cells; ++cell) {
-      if (seconds() > options_.limit) {
-        return fail("reference-too-slow",
-                    fmt::format("it takes more than {:.2g} s", options_.limit));
-      }
-      auto done = interp::run_cells(lowered_.kernel, root, environment, cell, cell + 1);
-      if (!done) return done;
-    }
+    environment.before_cell = [this] { return stop_when_late(); };
+    return run_all(root, *cells, environment);
+  }
+
+  // Cells side by side: none reads what another writes. The first that fails is told.
+  Expected<void> run_all(i64 root, i64 cells, const interp::Environment& environment) const {
+    std::mutex mutex;
+    i64 first = cells;  // of a range that failed
+    Error error;
+    auto run = [&](i64 begin, i64 end, i64) {
+      auto done = interp::run_cells(lowered_.kernel, root, environment, begin, end);
+      if (done) return;
+      std::lock_guard lock(mutex);
+      if (begin >= first) return;
+      first = begin;
+      error = done.error();
+    };
+    ThreadPool::global().run(cells, 0, run);
+    if (first < cells) return std::unexpected(error);
     return {};
+  }
+
+  Expected<void> stop_when_late() const {
+    if (options_.limit <= 0 || seconds() <= options_.limit) return {};
+    return fail("reference-too-slow", fmt::format("it takes more than {:.2g} s", options_.limit));
   }
 
   double seconds() const {

@@ -13,7 +13,6 @@ namespace {
 
 using ir::OpCode;
 using Real1 = double (*)(double);
-using Real2 = double (*)(double, double);
 using Integer1 = i64 (*)(i64);
 using Integer2 = i64 (*)(i64, i64);
 using Compare = bool (*)(double, double);
@@ -140,28 +139,31 @@ double power(double a, double b) { return b == 2 ? a * a : b == -1 ? 1 / a : std
 double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 double smaller(double a, double b) { return std::isnan(a) || a < b ? a : b; }
 
-Real2 real2(OpCode code) {
+// Calls `use` with the function of `code`: of a type of its own, so that loops over it have no
+// calls.
+template <class Use>
+void with_real2(OpCode code, const Use& use) {
   switch (code) {
     case OpCode::Add:
-      return [](double a, double b) { return a + b; };
+      return use([](double a, double b) { return a + b; });
     case OpCode::Sub:
-      return [](double a, double b) { return a - b; };
+      return use([](double a, double b) { return a - b; });
     case OpCode::Mul:
-      return [](double a, double b) { return a * b; };
+      return use([](double a, double b) { return a * b; });
     case OpCode::Div:
-      return [](double a, double b) { return a / b; };
+      return use([](double a, double b) { return a / b; });
     case OpCode::Remainder:
-      return remainder;
+      return use(remainder);
     case OpCode::Fmod:
-      return [](double a, double b) { return std::fmod(a, b); };
+      return use([](double a, double b) { return std::fmod(a, b); });
     case OpCode::Pow:
-      return power;
+      return use(power);
     case OpCode::Atan2:
-      return [](double a, double b) { return std::atan2(a, b); };
+      return use([](double a, double b) { return std::atan2(a, b); });
     case OpCode::Max:
-      return larger;
+      return use(larger);
     case OpCode::Min:
-      return smaller;
+      return use(smaller);
     default:
       BUG_IF(true, "`{}` on floats", ir::info(code).text);
   }
@@ -319,10 +321,10 @@ template <class F>
 void fill(Tile& out, bool exact, const F& f) {
   i64 count = out.count();
   if (out.is_real()) {
-    bool plain = exact || out.dtype == Dtype::F64;
-    for (i64 i = 0; i < count; ++i) {
-      double value = f(i);
-      out.reals[i] = plain ? value : round_to(out.dtype, value);
+    if (exact || out.dtype == Dtype::F64) {
+      for (i64 i = 0; i < count; ++i) out.reals[i] = f(i);
+    } else {
+      for (i64 i = 0; i < count; ++i) out.reals[i] = round_to(out.dtype, f(i));
     }
   } else {
     for (i64 i = 0; i < count; ++i) out.integers[i] = wrap_to(out.dtype, f(i));
@@ -369,8 +371,9 @@ void binary(OpCode code, const Lanes& a, const Lanes& b, Tile& out, bool exact) 
                     : floor_quotient(x, y);
     });
   } else {
-    Real2 f = real2(code);
-    fill(out, exact, [&](i64 i) { return f(a.real(i), b.real(i)); });
+    with_real2(code, [&](const auto& f) {
+      fill(out, exact, [&](i64 i) { return f(a.real(i), b.real(i)); });
+    });
   }
 }
 

@@ -7,12 +7,12 @@
 
 namespace peri::interp {
 
-Expected<void> run(const ir::Kernel& kernel, i64 root, Environment& environment) {
+Expected<void> run(const ir::Kernel& kernel, i64 root, const Environment& environment) {
   return run_cells(kernel, root, environment, 0, std::numeric_limits<i64>::max());
 }
 
-Expected<void> run_cells(const ir::Kernel& kernel, i64 root, Environment& environment, i64 begin,
-                         i64 end) {
+Expected<void> run_cells(const ir::Kernel& kernel, i64 root, const Environment& environment,
+                         i64 begin, i64 end) {
   BUG_IF(environment.tensors.size() != kernel.tensors.size(), "{} tensors for {} parameters",
          environment.tensors.size(), kernel.tensors.size());
   return Machine(kernel, environment).run_cells(kernel.roots[root], begin, end);

@@ -42,17 +42,18 @@ struct Environment {
   std::vector<View> tensors;  // by ir::TensorId
   SymTable::Lookup symbols;   // values of all symbols, block sizes and tunables included
   Options options;
+  std::function<Expected<void>()> before_cell = {};  // an error of it ends the run
 };
 
 // Runs root `root` of `kernel`, cell after cell in row-major order. Fails where a kernel does what
 // it must not, or its environment lacks something: `index-out-of-range`, `partial-reshape` (a
 // reshape that would merge an axis whose last tile is not full), `bad-block-size`, `bad-step`,
 // `missing-value` (a symbol without value).
-Expected<void> run(const ir::Kernel& kernel, i64 root, Environment& environment);
+Expected<void> run(const ir::Kernel& kernel, i64 root, const Environment& environment);
 
 // The same for cells [begin, end) of the root's grid, of `cell_count` cells.
-Expected<void> run_cells(const ir::Kernel& kernel, i64 root, Environment& environment, i64 begin,
-                         i64 end);
+Expected<void> run_cells(const ir::Kernel& kernel, i64 root, const Environment& environment,
+                         i64 begin, i64 end);
 Expected<i64> cell_count(const ir::Kernel& kernel, i64 root, const Environment& environment);
 
 }  // namespace peri::interp

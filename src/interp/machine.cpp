@@ -15,7 +15,50 @@ Machine::Machine(const ir::Kernel& kernel, const Environment& environment)
       environment_(environment),
       exact_(environment.options.exact),
       values_(kernel.values.size()),
-      axes_(kernel.blocks.size()) {}
+      axes_(kernel.blocks.size()) {
+  find_last_uses();
+}
+
+Machine::~Machine() { drop_recycled(); }
+
+// A use within a loop or branch counts as one by the loop or branch, where the value is older.
+void Machine::find_last_uses() {
+  struct Place {
+    ir::GraphId graph;
+    i64 index;
+  };
+  std::vector<Place> places(kernel_.ops.size());
+  std::vector<ir::OpId> owners(kernel_.graphs.size());
+  for (size_t g = 0; g < kernel_.graphs.size(); ++g) {
+    const ir::GraphId graph(static_cast<i64>(g));
+    for (size_t i = 0; i < kernel_[graph].ops.size(); ++i) {
+      const ir::OpId op = kernel_[graph].ops[i];
+      places[op.index] = {graph, static_cast<i64>(i)};
+      for (ir::GraphId region : kernel_[op].regions) owners[region.index] = op;
+    }
+  }
+  std::vector<ir::OpId> last(kernel_.values.size());
+  auto use = [&](ir::ValueId value, ir::OpId by) {
+    while (places[by.index].graph != kernel_[value].owner)
+      by = owners[places[by.index].graph.index];
+    ir::OpId& so_far = last[value.index];
+    if (!so_far || places[so_far.index].index < places[by.index].index) so_far = by;
+  };
+  for (const ir::Graph& graph : kernel_.graphs) {
+    for (ir::OpId op : graph.ops) {
+      for (ir::ValueId result : kernel_[op].results) use(result, op);
+      for (ir::ValueId operand : kernel_[op].operands) use(operand, op);
+    }
+  }
+  for (const ir::Graph& graph : kernel_.graphs) {
+    for (ir::ValueId value : graph.params) last[value.index] = {};
+    for (ir::ValueId value : graph.yields) last[value.index] = {};
+  }
+  last_uses_.resize(kernel_.ops.size());
+  for (size_t v = 0; v < last.size(); ++v) {
+    if (last[v]) last_uses_[last[v].index].push_back(ir::ValueId(static_cast<i64>(v)));
+  }
+}
 
 // --- symbols and extents ---
 
@@ -132,6 +175,9 @@ Expected<void> Machine::run_cells(const ir::Root& root, i64 begin, i64 end) {
   if (!ranges) return std::unexpected(ranges.error());
   end = std::min(end, cells_of(*ranges));
   for (i64 cell = begin; cell < end; ++cell) {
+    if (environment_.before_cell) {
+      if (auto done = environment_.before_cell(); !done) return done;
+    }
     enter(*ranges, cell);
     if (auto done = run_graph(root.body); !done) return done;
   }
@@ -177,6 +223,7 @@ Expected<void> Machine::run_if(const Op& op) {
 Expected<void> Machine::run_graph(ir::GraphId graph) {
   for (ir::OpId op : kernel_[graph].ops) {
     if (auto done = run_op(kernel_[op]); !done) return done;
+    for (ir::ValueId value : last_uses_[op.index]) recycle(std::exchange(at(value), {}));
   }
   return {};
 }
@@ -204,7 +251,7 @@ Expected<void> Machine::define(ir::ValueId value, Tile tile) {
     shape[d] = *limit;
     tile = crop(tile, shape);
   }
-  at(value) = std::move(tile);
+  recycle(std::exchange(at(value), std::move(tile)));
   return {};
 }
 

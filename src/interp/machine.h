@@ -28,11 +28,14 @@ struct AxisRange {
 class Machine {
  public:
   Machine(const ir::Kernel& kernel, const Environment& environment);
+  Machine(const Machine&) = delete;
+  ~Machine();
 
   Expected<std::vector<AxisRange>> grid(const ir::Root& root);
   Expected<void> run_cells(const ir::Root& root, i64 begin, i64 end);
 
  private:
+  void find_last_uses();
   Expected<void> run_graph(ir::GraphId graph);
   Expected<void> run_op(const ir::Op& op);
   Expected<void> run_for(const ir::Op& op);
@@ -73,7 +76,8 @@ class Machine {
   const Environment& environment_;
   bool exact_;
   std::vector<Tile> values_;
-  std::vector<AxisState> axes_;  // by block
+  std::vector<std::vector<ir::ValueId>> last_uses_;  // by op: values that nothing needs after it
+  std::vector<AxisState> axes_;                      // by block
   std::unordered_map<const SymNode*, SymValue> symbols_;
 };
 

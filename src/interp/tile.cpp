@@ -9,7 +9,34 @@
 
 namespace peri::interp {
 
-namespace {}  // namespace
+namespace {
+
+constexpr std::size_t kLarge = 1 << 13;  // elements
+constexpr std::size_t kMostKept = 16;
+
+template <class T>
+thread_local std::vector<std::vector<T>> kept;
+
+template <class T>
+std::vector<T> zeros(std::size_t count) {
+  for (std::vector<T>& old : kept<T>) {
+    if (old.capacity() < count || old.capacity() / 4 > count) continue;
+    std::vector<T> taken = std::exchange(old, std::move(kept<T>.back()));
+    kept<T>.pop_back();
+    taken.assign(count, T());
+    return taken;
+  }
+  return std::vector<T>(count);
+}
+
+template <class T>
+void keep(std::vector<T>& elements) {
+  if (elements.capacity() >= kLarge && kept<T>.size() < kMostKept) {
+    kept<T>.push_back(std::move(elements));
+  }
+}
+
+}  // namespace
 
 i64 product(const std::vector<i64>& extents) {
   i64 count = 1;
@@ -21,12 +48,23 @@ i64 Tile::count() const { return product(shape); }
 
 Tile make_tile(Dtype dtype, std::vector<i64> shape) {
   Tile tile{dtype, std::move(shape), {}, {}};
+  const auto count = static_cast<std::size_t>(tile.count());
   if (tile.is_real()) {
-    tile.reals.resize(tile.count());
+    tile.reals = zeros<double>(count);
   } else {
-    tile.integers.resize(tile.count());
+    tile.integers = zeros<i64>(count);
   }
   return tile;
+}
+
+void recycle(Tile&& tile) {
+  keep(tile.reals);
+  keep(tile.integers);
+}
+
+void drop_recycled() {
+  kept<double>.clear();
+  kept<i64>.clear();
 }
 
 Tile integer_scalar(Dtype dtype, i64 value) { return Tile{dtype, {}, {}, {value}}; }

@@ -24,6 +24,11 @@ i64 product(const std::vector<i64>& extents);
 
 // A tile of zeros.
 Tile make_tile(Dtype dtype, std::vector<i64> shape);
+// Keeps the memory of a large tile for those that this thread makes next: the system gives and
+// takes back such memory at several times what filling it costs.
+void recycle(Tile&& tile);
+// Frees what this thread keeps.
+void drop_recycled();
 Tile integer_scalar(Dtype dtype, i64 value);
 
 // The value that `dtype` stores: floats rounded to nearest even, integers wrapped.
