@@ -61,8 +61,8 @@ std::string config_text(const space::Config& config) {
 }
 
 bool is_harmful(tune::Status status) {
-  return status == tune::Status::Crashed || status == tune::Status::Hung ||
-         status == tune::Status::WrongResult;
+  using enum tune::Status;
+  return status == Crashed || status == Hung || status == TooSlow || status == WrongResult;
 }
 
 std::map<std::string, std::string> Quarantine::load() const {

@@ -1,5 +1,5 @@
-// Configs that crashed, hung or gave wrong results while tuning, kept so that no later run tries
-// them again.
+// Configs that crashed, hung, were stopped at the time limit or gave wrong results while tuning,
+// kept so that no later run tries them again.
 //
 // They belong to a tuned key, which holds kernel text, arguments, machine and compiler version:
 // with a new version of the compiler they are tried again.

@@ -58,6 +58,7 @@ driver::TuneOptions tune_options() {
 nlohmann::ordered_json report(Session& session, const tune::Record& record) {
   double best = tune::seconds_of(record, record.winner), standard = tune::seconds_of(record, 0);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
+  session.text(fmt::format("[{:.0f}s] The search ended: {}", record.elapsed, record.stopped));
   session.text(fmt::format("[{:.0f}s] {}", record.elapsed, tune::completion_text(record)));
   session.text(fmt::format("best {}, {} {} ({:.2f}x)", tune::print_seconds(best),
                            tune::start_name(record), tune::print_seconds(standard),
