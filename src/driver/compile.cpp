@@ -282,6 +282,9 @@ Expected<void> compile(Compilation& c, std::string_view last) {
   for (const Phase& phase : kPhases) {
     auto is_this = [&](const PhaseReport& report) { return report.phase == phase.name; };
     if (std::ranges::none_of(c.reports, is_this)) {
+      // What is to run is not compiled, nor a compiler asked for, where it cannot.
+      const bool is_generated = phase.run == generate_code;
+      if (is_generated && last.empty() && !can_run_here(c)) return cannot_run_here(c);
       Clock::time_point start = Clock::now();
       Expected<void> done = phase.run(c);
       if (!done) return done;
@@ -303,6 +306,12 @@ Expected<backends::Compiled> generate(const Compilation& c, const space::Config&
 
 bool can_run_here(const Compilation& c) {
   return c.backend->can_run_here() || c.device.has_value();
+}
+
+std::unexpected<Error> cannot_run_here(const Compilation& c) {
+  return fail("cannot-run-here",
+              fmt::format("this machine cannot run code for {}", c.backend->capabilities().target),
+              "emit works for every target; run and tune need one that this machine has");
 }
 
 namespace {
@@ -331,12 +340,7 @@ Expected<std::shared_ptr<const runtime::Executable>> load(const Compilation& c,
   if (c.backend->can_run_here()) {
     return std::make_shared<runtime::Executable>(c.lowered, std::move(values), std::move(artifact));
   }
-  if (!c.device) {
-    return fail(
-        "cannot-run-here",
-        fmt::format("this machine cannot run code for {}", c.backend->capabilities().target),
-        "emit works for every target; run needs one that this machine has");
-  }
+  if (!c.device) return cannot_run_here(c);
   backends::DeviceName name = backends::parse_device(c.request.device);
   auto device = runtime::open_device(name.device, name.index);
   if (!device) return std::unexpected(device.error());

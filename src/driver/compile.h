@@ -127,6 +127,7 @@ Expected<std::shared_ptr<const runtime::Executable>> load(const Compilation& c,
                                                           backends::Artifact artifact);
 // Whether code for the compilation's target can run on this machine.
 bool can_run_here(const Compilation& c);
+std::unexpected<Error> cannot_run_here(const Compilation& c);
 
 // What `peri emit --stage` prints: ast, typed, host, ir, ir-after=PASS, space, plan, and the stages
 // of the backends.

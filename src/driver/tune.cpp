@@ -94,6 +94,8 @@ tune::Record describe(const Compilation& c, const Arguments& arguments, double b
   record.arguments = argument_texts(arguments);
   record.strategy = settings.strategy;
   record.effort = settings.effort;
+  record.search_options = settings.search_options;
+  record.device = settings.device;
   record.cache_mode = settings.cold ? "cold" : "warm";
   record.seed = settings.seed;
   record.budget = budget;
@@ -198,9 +200,8 @@ Expected<void> prepare(Compilation& c) {
   auto first = first_config(c);
   if (!first) return std::unexpected(first.error());
   c.config = *std::move(first);
-  if (can_run_here(c)) return {};
-  return fail("cannot-run-here",
-              fmt::format("this machine cannot run code for {}", c.backend->capabilities().target));
+  if (!can_run_here(c)) return cannot_run_here(c);
+  return {};
 }
 
 bool is_in_process(const Compilation& c) { return c.device && c.request.opens_device; }

@@ -197,9 +197,7 @@ std::vector<std::string> changes(const Compilation& c, const tune::Record& recor
 
 // Why the record's configs cannot be timed here; "": they can.
 std::string obstacle(const Compilation& c, const Verdict& verdict, const tune::Record& record) {
-  if (!can_run_here(c)) {
-    return fmt::format("this machine cannot run code for {}", c.backend->capabilities().target);
-  }
+  if (!can_run_here(c)) return cannot_run_here(c).error().message;
   const bool is_other = std::ranges::count(verdict.changed, "target") +
                         std::ranges::count(verdict.changed, "machine");
   if (!c.device || !is_other) return "";

@@ -42,8 +42,9 @@ struct Excluded {
 // A knob's kind of values.
 enum class KnobKind : u8 {
   PowerOfTwo,   // low..high
+  Scale,        // any integer low..high; sampled among powers of two
   Integer,      // low..high
-  Choice,       // one of `choices`
+  Choice,       // one of `choices`, or an integer low..high if `high` is not 0
   Permutation,  // of `high` items
   Extent,       // any integer low..high; sampled among powers of two and their 3/2 multiples, the
                 // exact extent of the axis, and divisors of it

@@ -265,6 +265,7 @@ Knob knob_of(const KnobRow& row, i64 index, const std::string& subject, i64 size
   }
   if (row.scope == Scope::Reduction && row.kind == KnobKind::PowerOfTwo) {
     knob.may_be_null = true;
+    knob.whole = size;
     knob.high = std::max(knob.low, static_cast<i64>(std::bit_floor(static_cast<u64>(size))));
     knob.default_value = size <= kLoopedReduction ? Json(nullptr) : Json(kLoopedReduction);
   }

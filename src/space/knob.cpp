@@ -113,6 +113,8 @@ std::optional<Json> normalise_number(const Knob& knob, const Json& given, std::s
     return std::nullopt;
   }
   if (knob.kind == KnobKind::Extent) return normalise_extent(knob, *value, reason);
+  const bool is_whole = knob.whole > 0 && *value >= knob.whole && *value > knob.high;
+  if (knob.may_be_null && is_whole && is_power_of_two(*value)) return nullptr;
   if (*value < knob.low || *value > knob.high) {
     reason = fmt::format("the range is {} to {}", knob.low, knob.high);
   } else if (knob.kind == KnobKind::PowerOfTwo && *value != 0 && !is_power_of_two(*value)) {
@@ -140,6 +142,7 @@ std::vector<Json> Knob::candidates() const {
     case KnobKind::Permutation:
       return high <= kListedItems ? permutations(high) : std::vector<Json>{default_value};
     case KnobKind::PowerOfTwo:
+    case KnobKind::Scale:
       numbers = powers_of_two(*this);
       break;
     case KnobKind::Extent:
@@ -161,9 +164,12 @@ double Knob::count() const {
 std::optional<Json> Knob::normalise(const Json& value, std::string& reason) const {
   if (kind == KnobKind::Choice) {
     if (std::find(choices.begin(), choices.end(), value) != choices.end()) return value;
+    const std::optional<i64> number = integer_of(value);
+    if (high > 0 && number && *number >= low && *number <= high) return value;
     std::vector<std::string> texts;
     for (const Json& choice : choices) texts.push_back(choice.dump());
     reason = fmt::format("the choices are {}", fmt::join(texts, ", "));
+    if (high > 0) reason += fmt::format(" and integers from {} to {}", low, high);
     const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
     for (const Excluded& other : excluded) {
       if (other.values == text) reason += ": " + other.reason;

@@ -23,10 +23,11 @@ struct Knob {
   i64 index = -1;       // entry of the key's list; -1: a plain value
   std::string subject;  // what it belongs to, "tile_m"; "" for the kernel
   KnobKind kind = KnobKind::Choice;
-  i64 low = 0, high = 0;      // PowerOfTwo, Integer, Extent; Permutation: of `high` items
+  i64 low = 0, high = 0;      // as KnobKind says
   std::vector<Json> choices;  // Choice
   bool may_be_null = false;   // PowerOfTwo: none is a value too
-  i64 whole = 0;    // Extent: of the axis, if every call has it: larger values mean this one
+  // Of the axis, if every call has it: larger values mean this one (Extent), or none (PowerOfTwo).
+  i64 whole = 0;
   i64 divides = 0;  // Extent, PowerOfTwo: a value must divide this; 0: no such rule
   Json default_value;
   std::vector<Excluded> excluded;

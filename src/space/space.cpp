@@ -272,6 +272,7 @@ std::string range_of(const Knob& knob) {
       return fmt::format("power of two {}..{}{}", knob.low, knob.high,
                          knob.may_be_null ? " or none" : "");
     case KnobKind::Integer:
+    case KnobKind::Scale:
     case KnobKind::Extent:
       return fmt::format("{}..{}", knob.low, knob.high);
     case KnobKind::Choice:

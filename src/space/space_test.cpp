@@ -12,6 +12,7 @@
 namespace peri::space {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -226,6 +227,50 @@ TEST_F(SpaceTest, AcceptsAliasesAndBareValues) {
   config = validate(space(kMatmul), R"({"loop_orders": [1, 0]})");
   ASSERT_TRUE(config) << errors();
   EXPECT_EQ((*config)["loop_orders"].dump(), "[[1,0]]");
+}
+
+TEST_F(SpaceTest, AcceptsValuesThatNoSearchTries) {
+  Capabilities gpu = cpu();
+  gpu.shared_keys = {"block_sizes", "reduction_loops", "num_sm_multiplier", "maxnreg"};
+  ConfigSpace rows = space(kRows, gpu);
+  for (const char* good : {"3", "128"}) {
+    EXPECT_TRUE(validate(rows, fmt::format(R"({{"num_sm_multiplier": {}}})", good))) << errors();
+  }
+  EXPECT_FALSE(validate(rows, R"({"num_sm_multiplier": 129})"));
+  EXPECT_THAT(errors(), HasSubstr("the range is 1 to 128"));
+  for (const char* good : {"100", "256", "null"}) {
+    EXPECT_TRUE(validate(rows, fmt::format(R"({{"maxnreg": {}}})", good))) << errors();
+  }
+  EXPECT_FALSE(validate(rows, R"({"maxnreg": 257})"));
+  EXPECT_THAT(errors(), HasSubstr("the choices are null, 32, 64, 128, 256 and integers from 1 to "
+                                  "256"));
+  Rng rng(1);
+  Config given = *validate(rows, R"({"num_sm_multiplier": 3, "maxnreg": 100})");
+  for (i64 knob = 0; knob < static_cast<i64>(rows.knobs().size()); ++knob) {
+    for (const Config& near : rows.neighbours(given, knob)) {
+      EXPECT_TRUE(validate(rows, near.dump())) << errors();
+    }
+  }
+}
+
+TEST_F(SpaceTest, ALoopedReductionOfTheWholeExtentIsNone) {
+  auto config = validate(space(kRows), R"({"reduction_loops": [8192]})");
+  ASSERT_TRUE(config) << errors();
+  EXPECT_TRUE((*config)["reduction_loops"][0].is_null());
+  for (const char* bad : {"5000", "4", "0"}) {
+    EXPECT_FALSE(validate(space(kRows), fmt::format(R"({{"reduction_loops": [{}]}})", bad)));
+  }
+}
+
+TEST_F(SpaceTest, OneTextStandsForAllEntries) {
+  Capabilities gpu = cpu();
+  gpu.shared_keys = {"block_sizes", "load_eviction_policies", "indexing"};
+  ConfigSpace matmul = space(kMatmul, gpu);
+  auto config = validate(matmul, R"({"load_eviction_policies": "last"})");
+  ASSERT_TRUE(config) << errors();
+  EXPECT_THAT((*config)["load_eviction_policies"], Each("last"));
+  EXPECT_FALSE(validate(matmul, R"({"load_eviction_policies": "never"})"));
+  EXPECT_THAT(errors(), HasSubstr("cannot be \"never\": the choices are"));
 }
 
 TEST_F(SpaceTest, NotesKeysOfOtherTargetsOnce) {

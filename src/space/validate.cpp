@@ -128,11 +128,31 @@ class Validator {
     bool bare = knobs.size() == 1 && (!value.is_array() || is_bare_permutation(first, value));
     if (bare) {
       assign_one(knobs[0], value);
+    } else if (value.is_string() && first.kind == KnobKind::Choice) {
+      assign_all(knobs, value);
     } else if (!value.is_array() || value.size() != knobs.size()) {
       wrong_length(key, value, knobs.size());
     } else {
       for (std::size_t i = 0; i < knobs.size(); ++i) assign_one(knobs[i], value[i]);
     }
+  }
+
+  // One value for all entries of a list: those that it is no choice of keep theirs.
+  void assign_all(const std::vector<i64>& knobs, const Json& value) {
+    std::vector<std::string> others;
+    for (i64 index : knobs) {
+      const Knob& knob = space_.knobs()[index];
+      std::string reason;
+      if (auto legal = knob.normalise(value, reason)) {
+        space_.set(config_, index, std::move(*legal));
+      } else {
+        others.push_back(fmt::format("{} (`{}`)", knob.name(), knob.subject));
+      }
+    }
+    if (others.size() == knobs.size()) return assign_one(knobs[0], value);  // with the reason
+    if (others.empty()) return;
+    diags_.note(Kind::ConfigIgnored, place_,
+                fmt::format("{} is no choice of {}", value.dump(), fmt::join(others, ", ")));
   }
 
   static bool is_bare_permutation(const Knob& knob, const Json& value) {

@@ -63,8 +63,11 @@ class Explanation {
     knobs();
     prediction();
     failed();
-    line("noise {}; {} timings were repeated because the machine's speed changed",
-         print_percent(r_.noise), r_.drifts);
+    line(
+        "intervals hold at {:.0f} %; noise {}; {} timings were repeated because the machine's "
+        "speed "
+        "changed",
+        100 * r_.confidence, print_percent(r_.noise), r_.drifts);
     return std::move(out_);
   }
 

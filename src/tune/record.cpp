@@ -93,6 +93,8 @@ template <class Io, class R>
 void fields_of_search(Io& io, R& r) {
   io("strategy", r.strategy, {.most = 256}, "of the search");
   io("effort", r.effort, {.most = 256}, "of the search");
+  io("search_options", r.search_options, {}, "of the strategy, as NAME=VALUE,NAME=VALUE");
+  io("device", r.device, {.most = 256}, "that was asked for");
   io("seed", r.seed, {}, "of the search and of random arguments");
   io("budget", r.budget, kSeconds, "seconds that were given; 0: none were");
   io("cache_mode", r.cache_mode, {.most = 256}, "`warm` or `cold`: the state of the CPU's caches");
@@ -232,8 +234,8 @@ bool update_schema(Json& json) {
   const Json schema = json.value("schema", Json());
   if (!schema.is_number_integer() || schema < 1 || schema >= kRecordSchema) return false;
   json["schema"] = kRecordSchema;
-  json["threads"] = 0;
-  json["passes_off"] = "";
+  if (schema < 5) json["threads"] = 0;
+  if (schema < 5) json["passes_off"] = "";
   if (schema != Json(1)) return true;
   json["sizes"] = Json::array();  // version 1 had a list of texts, which was always empty
   json["best_seconds"] = 0;
@@ -286,7 +288,9 @@ Expected<Record> read_record(const Config& json) {
                 "a newer version of Perihelion wrote this record");
   }
   if (Json complete = json; update_schema(complete)) {
-    if (!complete.contains("toolchain")) complete["toolchain"] = "";
+    for (const char* key : {"toolchain", "search_options", "device"}) {
+      if (!complete.contains(key)) complete[key] = "";
+    }
     if (!complete.contains("idle")) complete["idle"] = Json::array();
     return read_record(complete);
   }

@@ -17,7 +17,8 @@
 
 namespace peri::tune {
 
-constexpr i64 kRecordSchema = 5;  // 1 had no sizes, 2 no toolchain, 3 no idle keys, 4 no threads
+// 1 had no sizes, 2 no toolchain, 3 no idle keys, 4 no threads, 5 no search options
+constexpr i64 kRecordSchema = 6;
 
 // What became of a config.
 enum class Status : u8 {
@@ -112,8 +113,10 @@ struct Record : Subject {
   double neighbour_seconds =
       kFailed;  // of a call here with its config; infinite: it cannot be used
 
-  std::string strategy;  // "auto"
-  std::string effort;    // "quick"
+  std::string strategy;        // "auto"
+  std::string effort;          // "quick"
+  std::string search_options;  // of the strategy, as the user gave them: "screening=24,copies=3"
+  std::string device;          // as the user says: "cpu", "cuda:1"
   i64 seed = 0;
   double budget = 0;         // seconds; 0: none was given
   std::string cache_mode;    // "warm" or "cold"

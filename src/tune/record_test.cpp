@@ -177,6 +177,19 @@ TEST(RecordText, TheFourthSchemaHasNoThreads) {
   EXPECT_EQ(record->idle, written.idle);
 }
 
+TEST(RecordText, TheFifthSchemaHasNoSearchOptions) {
+  Record written = example();
+  written.threads = 3;
+  Config json = Config::parse(print_record(written));
+  json["schema"] = 5;
+  json.erase("search_options");
+  json.erase("device");
+  auto record = parse_record(json.dump());
+  ASSERT_TRUE(record) << record.error().message;
+  EXPECT_EQ(record->threads, 3);
+  EXPECT_EQ(record->search_options, "");
+}
+
 TEST(RecordText, TheWinnerIsPrintedWithoutIdleKeys) {
   Record record = example();
   record.trials[record.winner].config = {{"block_sizes", {8}}, {"num_sm_multiplier", 4}};
@@ -205,10 +218,10 @@ TEST(RecordText, RegretIsRelativeToTheBest) {
 
 TEST(RecordText, OtherSchemasAreRefused) {
   EXPECT_EQ(error_after([](Config& j) { j["schema"] = 0; }),
-            "$.schema: expected a whole number from 5 to 5, found 0");
+            "$.schema: expected a whole number from 6 to 6, found 0");
   auto newer = parse_record(R"({"schema": 99})");
   ASSERT_FALSE(newer);
-  EXPECT_EQ(newer.error().message, "$.schema: expected at most 5, found 99");
+  EXPECT_EQ(newer.error().message, "$.schema: expected at most 6, found 99");
   EXPECT_THAT(newer.error().hint, HasSubstr("newer version"));
 }
 

@@ -305,6 +305,17 @@ std::string shell_word(const std::string& word) {
   return result + "'";
 }
 
+// Options of any command that say what code is made for, where they are not the defaults.
+std::string machine_options(const Record& record) {
+  std::string options;
+  if (!record.device.empty() && record.device != "cpu") {
+    options += " --device " + shell_word(record.device);
+  }
+  if (record.threads > 0) options += fmt::format(" --threads {}", record.threads);
+  if (!record.passes_off.empty()) options += " --passes-off " + shell_word(record.passes_off);
+  return options;
+}
+
 }  // namespace
 
 std::vector<std::string> commands_of(const Record& record) {
@@ -315,11 +326,17 @@ std::vector<std::string> commands_of(const Record& record) {
     std::string tune = fmt::format("peri tune {} --seed {}", call, record.seed);
     if (record.budget > 0) tune += fmt::format(" --budget {:g}", record.budget);
     if (!record.strategy.empty()) tune += " --strategy " + shell_word(record.strategy);
-    commands.push_back(tune);
+    if (!record.effort.empty()) tune += " --effort " + shell_word(record.effort);
+    if (!record.search_options.empty()) {
+      tune += " --search-options " + shell_word(record.search_options);
+    }
+    if (record.cache_mode == "cold") tune += " --cold";
+    const std::string machine = machine_options(record);
+    commands.push_back(tune + machine);
     if (!record.trials.empty()) {
       const Config& config = record.trials[record.winner].config;
-      commands.push_back(
-          fmt::format("peri run {} --time --config {}", call, shell_word(config.dump())));
+      commands.push_back(fmt::format("peri run {} --time --config {}{}", call,
+                                     shell_word(config.dump()), machine));
     }
   }
   if (!record.key.empty()) commands.push_back("peri verify " + shell_word(record.key));

@@ -10,6 +10,7 @@ namespace peri::tune {
 namespace {
 
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -96,9 +97,18 @@ TEST(Commands, RepeatTheRun) {
   Record record = sample_record();
   EXPECT_THAT(commands_of(record),
               ElementsAre("peri tune kernels/basic/softmax.py:softmax --arg 'x=randn[4096,2560]' "
-                          "--seed 7 --budget 30 --strategy auto",
+                          "--seed 7 --budget 30 --strategy auto --effort quick",
                           HasSubstr("--time --config '{"), "peri verify softmax-3f2a"));
   record.arguments = {"name='it'"};
+  record.search_options = "copies=3";
+  record.cache_mode = "cold";
+  record.device = "cuda:1";
+  record.threads = 2;
+  record.passes_off = "cse";
+  EXPECT_THAT(commands_of(record)[0],
+              EndsWith("--effort quick --search-options copies=3 --cold --device cuda:1 "
+                       "--threads 2 --passes-off cse"));
+  EXPECT_THAT(commands_of(record)[1], EndsWith("--device cuda:1 --threads 2 --passes-off cse"));
   EXPECT_THAT(commands_of(record)[0], HasSubstr("'name='\\''it'\\'''"));
 }
 

@@ -23,7 +23,8 @@ double hash_uniform(const std::string& text, u64 seed) {
 }
 
 bool is_ordered(const space::Knob& knob) {
-  return knob.kind == space::KnobKind::Extent || knob.kind == space::KnobKind::PowerOfTwo;
+  return knob.kind == space::KnobKind::Extent || knob.kind == space::KnobKind::PowerOfTwo ||
+         knob.kind == space::KnobKind::Scale;
 }
 
 }  // namespace

@@ -115,6 +115,27 @@ TEST(Rules, AGridOfPlanesHasBoundsThatAreKnown) {
   EXPECT_EQ(why_excluded(two, "pid_type", "\"xyz\""), "the kernel has several grids");
 }
 
+// A loop that runs ahead of its stores would read what they replace.
+TEST(Rules, LoopsOfAGridThatReadsWhatItWritesHaveNoStages) {
+  Prepared two({.kernel = "f.py:f",
+                .args = {{"x", "randn[64,64]"}},
+                .text = "@helion.kernel()\n"
+                        "def f(x):\n"
+                        "    out = torch.empty_like(x)\n"
+                        "    for t in hl.tile(x.size(0)):\n"
+                        "        for u in hl.tile(x.size(1)):\n"
+                        "            x[t, u] = x[t, u] * 2\n"
+                        "    for t in hl.tile(x.size(0)):\n"
+                        "        for u in hl.tile(x.size(1)):\n"
+                        "            out[t, u] = x[t, u] + 1\n"
+                        "    return out\n"});
+  ASSERT_TRUE(two.ready);
+  EXPECT_EQ(why_excluded(two, "range_num_stages", "above 0"), "a tensor is both read and written");
+  EXPECT_THAT(two.refusal(R"({"range_num_stages": [0, 2, 0, 0]})"),
+              HasSubstr("range_num_stages[1]"));
+  EXPECT_TRUE(two.config(R"({"range_num_stages": [0, 0, 0, 2]})"));
+}
+
 TEST(Rules, AGridHasNoMoreProgramsThanALaunch) {
   Prepared kernel({"basic/copy.py:copy", {{"x", "randn[3000000000,64]"}}}, false);
   ASSERT_TRUE(kernel.ready);

@@ -46,6 +46,7 @@ constexpr i64 kMostGridRows = 65535;      // of these along y and z
 void keep_only(Knob& knob, space::Json value, const std::string& others,
                const std::string& reason) {
   knob.kind = KnobKind::Choice;
+  knob.low = knob.high = 0;
   knob.choices = {value};
   knob.default_value = value;
   knob.may_be_null = false;
@@ -114,25 +115,31 @@ void restrict_fusion(const Kernel& kernel, std::vector<Knob>& knobs) {
   });
 }
 
-// By loop of the space's order: whether it is a grid.
-std::vector<bool> grids_of(const Kernel& kernel) {
-  std::vector<bool> grids;
-  for (const ir::Root& root : kernel.roots) {
-    grids.push_back(true);
-    ir::for_each_op(kernel, root.body, [&](const Op& op) {
-      if (op.code == OpCode::For) grids.push_back(false);
-    });
-  }
-  return grids;
-}
-
-bool reads_what_it_writes(const Kernel& kernel) {
+bool reads_what_it_writes(const Kernel& kernel, const ir::Root& root) {
   std::set<i64> read, written;
-  ir::for_each_op(kernel, [&](const Op& op) {
+  ir::for_each_op(kernel, root.body, [&](const Op& op) {
     if (op.code == OpCode::Load) read.insert(kernel[op.attrs.tensor].base);
     if (op.code == OpCode::Store) written.insert(kernel[op.attrs.tensor].base);
   });
   return std::ranges::any_of(written, [&](i64 base) { return read.contains(base); });
+}
+
+struct LoopFacts {
+  bool is_grid;
+  bool is_in_place;  // its grid reads what it writes
+};
+
+// Of all loops, in the space's order.
+std::vector<LoopFacts> loops_of(const Kernel& kernel) {
+  std::vector<LoopFacts> loops;
+  for (const ir::Root& root : kernel.roots) {
+    const bool is_in_place = reads_what_it_writes(kernel, root);
+    loops.push_back({true, is_in_place});
+    ir::for_each_op(kernel, root.body, [&](const Op& op) {
+      if (op.code == OpCode::For) loops.push_back({false, is_in_place});
+    });
+  }
+  return loops;
 }
 
 // Along y and z a launch has few programs, which must be known to suffice.
@@ -149,10 +156,10 @@ std::string why_no_planes(const Kernel& kernel) {
 }
 
 void restrict_loops(const Kernel& kernel, std::vector<Knob>& knobs) {
-  bool in_place = kernel.roots.size() == 1 && reads_what_it_writes(kernel);
+  const std::vector<LoopFacts> loops = loops_of(kernel);
   const std::string no_planes = why_no_planes(kernel);
   for (Knob& knob : knobs) {
-    if (knob.key == "range_num_stages" && in_place) {
+    if (knob.key == "range_num_stages" && loops[knob.index].is_in_place) {
       keep_only(knob, 0, "above 0", "a tensor is both read and written");
     }
     if (knob.key == "pid_type" && !no_planes.empty()) drop_choice(knob, "xyz", no_planes);
@@ -270,13 +277,13 @@ class Resources {
     i64 stages = std::max<i64>(stages_of(config), 1);
     auto unrolls = config.find("range_unroll_factors");
     if (stages == 1 || unrolls == config.end()) return stages;
-    std::vector<bool> grids = grids_of(kernel_);
+    const std::vector<LoopFacts> loops = loops_of(kernel_);
     bool persistent = is_persistent(config);
     i64 grid = 1, inner = 1;
-    for (std::size_t i = 0; i < grids.size() && i < unrolls->size(); ++i) {
+    for (std::size_t i = 0; i < loops.size() && i < unrolls->size(); ++i) {
       i64 factor = (*unrolls)[i].get<i64>();
-      if (!grids[i]) inner = std::max(inner, factor);
-      if (grids[i] && persistent) grid = std::max(grid, factor);
+      if (!loops[i].is_grid) inner = std::max(inner, factor);
+      if (loops[i].is_grid && persistent) grid = std::max(grid, factor);
     }
     // A loop that is unrolled fully is part of the turn around it.
     auto statics = config.find("static_ranges");
