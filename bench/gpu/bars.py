@@ -183,7 +183,8 @@ def line_of(row):
     failed = sum(row.get("failures", {}).values())
     return (f"| {row['name']} | {' | '.join(cells)} | {number(row['floor_ms'])} | {number(ms.get('default'))} | "
             f"{number(ms.get('tuned'))} | {number(ms.get('ejected'))} | {verdict} | {number(share, 3)} | "
-            f"{number(row.get('seconds_to_3_percent'), 3)} | {row.get('searched', '—')}/{failed} |")
+            f"{number(row.get('seconds_to_3_percent'), 3)} | {number(row.get('tune_seconds'), 3)} | "
+            f"{row.get('searched', '—')}/{failed} |")
 
 
 def geomean(values):
@@ -207,11 +208,10 @@ def summary(rows):
     hosts = [row["host_us"] for row in rows if "host_us" in row]
     if hosts:
         lines.append(f"host time of a call from C++: least {min(hosts):.2f} µs, median {statistics.median(hosts):.2f} µs")
-    reasons = {}
     for row in rows:
-        for reason, count in row.get("failures", {}).items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    lines += [f"failed configs: {count}× {reason}" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])[:12]]
+        reasons = sorted(row.get("failures", {}).items(), key=lambda reason: -reason[1])
+        if reasons:
+            lines.append(f"failed configs of {row['name']}: " + "; ".join(f"{count}× {reason}" for reason, count in reasons))
     lines += [f"{row['name']}: {row['note']}" for row in rows if row["note"]]
     return lines
 
@@ -232,7 +232,7 @@ def report(measurer, rows, skipped):
     lines += [f"Medians in ms of {options.rounds} round(s) with cold L2, tuned for {options.budget:g} s. "
               "ejected: our Triton module under PyTorch's timer.", "",
               "| kernel and shape | eager | compile | helion | floor | default | tuned | ejected | bar | tuned/default "
-              "| s to 3 % | tried/failed |", "|" + "---|" * 12]
+              "| s to 3 % | s in all | tried/failed |", "|" + "---|" * 13]
     lines += [line_of(row) for row in rows]
     lines += [""] + summary(rows)
     if skipped:

@@ -1,5 +1,7 @@
 #include "cases.h"
 
+#include <fmt/format.h>
+
 namespace peri::bench {
 
 namespace {
@@ -33,6 +35,25 @@ Args rows_with_weight(i64 rows, i64 columns, bool bias) {
   return args;
 }
 
+Args rotary(const std::string& heads, i64 length, i64 size) {
+  const std::string one = fmt::format("randn[{},{},{}]", heads, length, size);
+  const std::string half = matrix(length, size / 2);
+  return {{"q", one}, {"k", one}, {"cos", half}, {"sin", half}};
+}
+
+// One group of heads.
+Args chunk_scan(i64 batch, i64 length, i64 heads, i64 chunk, i64 head_dim, i64 state) {
+  const i64 chunks = length / chunk;
+  const std::string steps = fmt::format("[{},{},{},{}]", batch, heads, chunks, chunk);
+  return {{"cb", fmt::format("randn[{},{},1,{},{}]", batch, chunks, chunk, chunk)},
+          {"x", fmt::format("randn[{},{},{},{}]", batch, length, heads, head_dim)},
+          {"dt", "rand" + steps},
+          {"decay", "rand" + steps},
+          {"c", fmt::format("randn[{},{},1,{}]", batch, length, state)},
+          {"states", fmt::format("randn[{},{},{},{},{}]", batch, chunks, heads, head_dim, state)},
+          {"d", fmt::format("randn[{}]", heads)}};
+}
+
 void add_elementwise(std::vector<Case>& all) {
   all.push_back({"basic/add.py:add", {{"x", matrix(2048, 2048)}, {"y", matrix(2048, 2048)}}});
   all.push_back({"basic/add.py:add", {{"x", matrix(1000, 333)}, {"y", matrix(1000, 333)}}});
@@ -48,6 +69,8 @@ void add_elementwise(std::vector<Case>& all) {
   for (const char* size : {"randn[200000]", "randn[6000000]"}) {
     all.push_back({"library/dropout.py:dropout", {{"p", "0.3"}, {"x", size}, {"seed", "7"}}});
   }
+  all.push_back({"library/rope.py:rope", rotary("4,16", 256, 64)});
+  all.push_back({"library/rope.py:rope", rotary("1,8", 777, 128)});
   all.push_back({"library/embedding.py:embedding",
                  {{"x", "randint[2000]=0:5000"}, {"weight", matrix(5000, 256)}}});
   all.push_back({"library/embedding.py:embedding",
@@ -95,6 +118,12 @@ void add_products(std::vector<Case>& all) {
     all.push_back({kernel, heads(4, 512, 64)});
     all.push_back({kernel, heads(2, 777, 128)});
   }
+  all.push_back({"library/int4_gemm.py:int4_gemm",
+                 {{"x", matrix(128, 512)}, {"packed", "randint[256,256]=-128:128:i8"}}});
+  all.push_back({"library/int4_gemm.py:int4_gemm",
+                 {{"x", matrix(16, 2048)}, {"packed", "randint[1024,1024]=-128:128:i8"}}});
+  all.push_back({"library/mamba2.py:mamba2_chunk_scan", chunk_scan(1, 512, 4, 64, 64, 32)});
+  all.push_back({"library/mamba2.py:mamba2_chunk_scan", chunk_scan(2, 300, 6, 100, 24, 64)});
   for (i64 queries : {256, 1000}) {
     all.push_back({"library/nearest.py:nearest_label",
                    {{"queries", matrix(queries, 64)},

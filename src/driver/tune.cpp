@@ -95,7 +95,7 @@ tune::Record describe(const Compilation& c, const Arguments& arguments, double b
   record.strategy = settings.strategy;
   record.effort = settings.effort;
   record.search_options = settings.search_options;
-  record.device = settings.device;
+  if (settings.device != Settings().device) record.device = settings.device;
   record.cache_mode = settings.cold ? "cold" : "warm";
   record.seed = settings.seed;
   record.budget = budget;

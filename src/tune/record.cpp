@@ -94,7 +94,7 @@ void fields_of_search(Io& io, R& r) {
   io("strategy", r.strategy, {.most = 256}, "of the search");
   io("effort", r.effort, {.most = 256}, "of the search");
   io("search_options", r.search_options, {}, "of the strategy, as NAME=VALUE,NAME=VALUE");
-  io("device", r.device, {.most = 256}, "that was asked for");
+  io("device", r.device, {.most = 256}, "that was asked for; empty: the default");
   io("seed", r.seed, {}, "of the search and of random arguments");
   io("budget", r.budget, kSeconds, "seconds that were given; 0: none were");
   io("cache_mode", r.cache_mode, {.most = 256}, "`warm` or `cold`: the state of the CPU's caches");

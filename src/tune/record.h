@@ -116,7 +116,7 @@ struct Record : Subject {
   std::string strategy;        // "auto"
   std::string effort;          // "quick"
   std::string search_options;  // of the strategy, as the user gave them: "screening=24,copies=3"
-  std::string device;          // as the user says: "cpu", "cuda:1"
+  std::string device;          // as the user says; "": the default
   i64 seed = 0;
   double budget = 0;         // seconds; 0: none was given
   std::string cache_mode;    // "warm" or "cold"

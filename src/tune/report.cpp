@@ -207,11 +207,18 @@ class Page {
     if (finalist.trial == r_.runner_up) name += " runner-up";
     add("<tr class=\"first\"><td><b>{}</b></td><td class=\"n\">{}</td><td class=\"n\">{}</td>"
         "<td class=\"i\">{}</td></tr>\n",
-        safe(name), safe(print_seconds(time.seconds)),
+        safe(name), with_interval(time),
         finalist.trial == 0 ? "" : fmt::format("{:.3f}", time.seconds / standard),
         interval_chart(r_, time));
     const std::string changed = finalist.trial == 0 ? "" : changes(finalist.trial);
     add("<tr><td colspan=\"4\" class=\"soft\"><code>{}</code></td></tr>\n", safe(changed));
+  }
+
+  static std::string with_interval(const Time& time) {
+    std::string text = safe(print_seconds(time.seconds));
+    if (!std::isfinite(time.low) || !std::isfinite(time.high)) return text;
+    return text + fmt::format("<br><span class=\"soft\">{} to {}</span>",
+                              safe(print_seconds(time.low)), safe(print_seconds(time.high)));
   }
 
   // What a config changes in the default.
@@ -308,9 +315,7 @@ std::string shell_word(const std::string& word) {
 // Options of any command that say what code is made for, where they are not the defaults.
 std::string machine_options(const Record& record) {
   std::string options;
-  if (!record.device.empty() && record.device != "cpu") {
-    options += " --device " + shell_word(record.device);
-  }
+  if (!record.device.empty()) options += " --device " + shell_word(record.device);
   if (record.threads > 0) options += fmt::format(" --threads {}", record.threads);
   if (!record.passes_off.empty()) options += " --passes-off " + shell_word(record.passes_off);
   return options;

@@ -1,8 +1,10 @@
 #include "tune/report.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tune/measure.h"
 #include "tune/sample_record_test.h"
 #include "tune/svg.h"
 
@@ -31,6 +33,15 @@ TEST(Report, HasEverySection) {
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
 }
 
+TEST(Report, TheFinalTableSaysItsIntervals) {
+  Record record = sample_record();
+  std::string page = html_report(record);
+  for (const Finalist& f : record.finalists) {
+    EXPECT_THAT(page, HasSubstr(fmt::format("<span class=\"soft\">{} to {}</span></td>",
+                                            print_seconds(f.low), print_seconds(f.high))));
+  }
+}
+
 TEST(Report, IsOfOnePieceAndWithoutScripts) {
   std::string page = html_report(sample_record());
   for (const char* part : {"<script", "http:", "https:", "src=", "url(", "@import", " on"}) {
@@ -54,8 +65,8 @@ TEST(Report, TextIsInert) {
   for (std::string* field :
        {&record.key, &record.kernel, &record.kernel_hash, &record.specialization, &record.file,
         &record.target, &record.machine, &record.fingerprint, &record.compiler, &record.strategy,
-        &record.effort, &record.cache_mode, &record.started, &record.stopped,
-        &record.accuracy.text}) {
+        &record.effort, &record.search_options, &record.device, &record.cache_mode, &record.started,
+        &record.stopped, &record.accuracy.text}) {
     *field = evil;
   }
   record.arguments = {evil};

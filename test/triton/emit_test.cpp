@@ -1,4 +1,5 @@
 // Each knob of a GPU target shows in the code, and only where it is set.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -61,6 +62,20 @@ TEST(Emit, EachKnobShowsInTheCode) {
     EXPECT_THAT(module_of(kernel, base.dump()), Not(HasSubstr(row.text))) << row.config;
     base.update(space::Config::parse(row.config));
     EXPECT_THAT(module_of(kernel, base.dump()), HasSubstr(row.text)) << row.config;
+  }
+}
+
+// A descriptor of another address faults on the device.
+TEST(Emit, AModuleWithDescriptorsRefusesTensorsThatAreNotAligned) {
+  Prepared kernel(product());
+  ASSERT_TRUE(kernel.ready);
+  const char* aligned = "assert x.data_ptr() % 16 == 0";
+  for (const char* kind : {"tensor_descriptor", "pointer"}) {
+    const std::string module = module_of(
+        kernel, fmt::format(R"({{"host_tensor_descriptors": false, "indexing": ["{}", "pointer",
+                                 "pointer"]}})",
+                            kind));
+    EXPECT_EQ(module.contains(aligned), std::string(kind) == "tensor_descriptor");
   }
 }
 

@@ -40,17 +40,26 @@ class Verify {
     const std::string& target = session_.options().target;
     std::vector<driver::TunedEntry> entries;
     std::string key = target;
+    std::optional<tune::Subject> subject;
     if (target.find(".py") != std::string::npos) {
       if (auto prepared = session_.prepare(); !prepared) return std::unexpected(prepared.error());
       driver::Compilation& c = session_.compilation();
       if (auto done = driver::compile(c, "space"); !done) return std::unexpected(done.error());
       key = c.tuned_key;
+      subject = driver::subject_of(c);
     }
+    std::vector<driver::TunedEntry> outdated;  // of other text, machine, compiler or settings
     for (TunedStore::Located& located : store_.entries()) {
-      const std::string& full = located.entry.key;
-      bool fits = full.starts_with(key) || full.starts_with("tuned-" + key);
-      if (fits || session_.options().all) entries.push_back(std::move(located.entry));
+      const driver::TunedEntry& entry = located.entry;
+      if (session_.options().all || entry.key.starts_with(key) ||
+          entry.key.starts_with("tuned-" + key)) {
+        entries.push_back(entry);
+      } else if (subject && entry.kernel == subject->kernel &&
+                 entry.specialization == subject->specialization) {
+        outdated.push_back(entry);
+      }
     }
+    if (entries.empty()) entries = std::move(outdated);
     if (!entries.empty() || session_.options().all) return entries;
     return fail("unknown-key", fmt::format("no tuned config for `{}`", target),
                 "`peri cache ls` lists them, `peri cache why` tells what differs");

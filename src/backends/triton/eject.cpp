@@ -190,7 +190,11 @@ class Ejector {
     std::string options =
         fmt::format("num_warps={}, num_stages={}", plan_.num_warps, plan_.num_stages);
     if (plan_.maxnreg > 0) options += fmt::format(", maxnreg={}", plan_.maxnreg);
-    if (root.uses_descriptors) {
+    for (i64 tensor : root.described) {
+      add(fmt::format("assert {}.data_ptr() % 16 == 0, \"made for tensors aligned to 16 bytes\"",
+                      slots_[kernel_.tensors[tensor].slot]));
+    }
+    if (!root.described.empty()) {
       uses_allocator_ = true;
       add("triton.set_allocator(_allocate)");
     }

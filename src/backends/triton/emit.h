@@ -28,7 +28,7 @@ struct RootText {
   std::string source;
   std::set<std::string> helpers;
   bool uses_libdevice = false;
-  bool uses_descriptors = false;  // made in the kernel, which needs scratch memory
+  std::set<i64> described;  // tensors of descriptors made in the kernel, which take scratch memory
   backends::Launch launch;
   // By parameter of `launch`: its type in the compiler's signature ("*fp32", "i32"), its name in
   // the source, and whether it is a multiple of 16.

@@ -254,7 +254,7 @@ std::string Emitter::descriptor(OpId id) {
                  false, tensor_param.name + "_desc");
     return name;
   }
-  result_.uses_descriptors = true;
+  result_.described.insert(op.attrs.tensor.index);
   std::string base = tensor(op.attrs.tensor);
   name = names_.unique(tensor_param.name + "_desc");
   preamble_.define(name, fmt::format("tl.make_tensor_descriptor({}, [{}], [{}], [{}])", base, sizes,
