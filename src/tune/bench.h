@@ -104,7 +104,8 @@ class Bench {
   virtual Expected<Accuracy> trust(const Build& build, bool is_known_good) = 0;
   // Makes code side by side, or loads it; a verdict each.
   virtual std::vector<Verdict> compile(std::span<const Build> builds) = 0;
-  // `limit`: seconds that the call may take; comparing results is given as long as trust() took.
+  // `limit`: seconds that the call may take; comparing results is given what trust() or earlier
+  // checks took, at least.
   virtual Verdict check(i64 id, double limit) = 0;
   // Times each id once a round, in turns; every other round goes backwards.
   virtual TimeResult time(const TimeRequest& request) = 0;

@@ -23,6 +23,8 @@ using Json = Message;
 
 constexpr double kTrustSeconds = 600;  // a call of the default config, and comparing its results
 constexpr double kForkSeconds = 10;    // for a checker, beyond its checks
+constexpr i64 kKnownChecks = 8;        // from which it is known what they take
+constexpr double kCheckFactor = 5;     // a sound one may take as many times their mean
 
 // The worker's side: answers with a local bench.
 class Server {
@@ -142,9 +144,15 @@ class IsolatedBench : public Bench {
   }
 
   Verdict check(i64 id, double limit) override {
-    limit += trust_seconds_;
+    limit += comparing_seconds();
+    const double begin = clock_();
     Verdict first = check_here(id, limit);
-    if (!first.ok()) compiled_.erase(id);
+    if (first.ok()) {
+      check_seconds_ += clock_() - begin;
+      ++checks_;
+    } else {
+      compiled_.erase(id);
+    }
     bool may_be_damage = first.status == Status::Crashed || first.status == Status::WrongResult;
     if (!may_be_damage || is_cut_) return first;
     bool is_intact = first.status == Status::WrongResult &&
@@ -176,6 +184,12 @@ class IsolatedBench : public Bench {
   const std::optional<Error>& failure() const override { return failure_; }
 
  private:
+  // That comparing results may take: as long as trust() took, until checks have told better.
+  double comparing_seconds() const {
+    if (checks_ < kKnownChecks) return trust_seconds_;
+    return std::min(trust_seconds_, kCheckFactor * check_seconds_ / static_cast<double>(checks_));
+  }
+
   // A worker that has the trusted candidate.
   Expected<Json> start(bool is_known_good) {
     auto server =
@@ -313,6 +327,8 @@ class IsolatedBench : public Bench {
   std::vector<i64> dropped_;     // still in the worker, until the next request to compile
   std::unique_ptr<Worker> worker_;
   double trust_seconds_ = 0;  // that trusting took at most
+  i64 checks_ = 0;            // that went well
+  double check_seconds_ = 0;  // of these
   double end_ = HUGE_VAL;     // of all requests
   bool is_cut_ = false;       // what failed last did so by the user, or out of time
   std::optional<Error> failure_;
