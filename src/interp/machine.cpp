@@ -39,8 +39,10 @@ void Machine::find_last_uses() {
   }
   std::vector<ir::OpId> last(kernel_.values.size());
   auto use = [&](ir::ValueId value, ir::OpId by) {
-    while (places[by.index].graph != kernel_[value].owner)
+    while (by && places[by.index].graph != kernel_[value].owner) {
       by = owners[places[by.index].graph.index];
+    }
+    if (!by) return;  // in a graph that nothing runs any more
     ir::OpId& so_far = last[value.index];
     if (!so_far || places[so_far.index].index < places[by.index].index) so_far = by;
   };
