@@ -21,7 +21,8 @@ Machine::Machine(const ir::Kernel& kernel, const Environment& environment)
 
 Machine::~Machine() { drop_recycled(); }
 
-// A use within a loop or branch counts as one by the loop or branch, where the value is older.
+// A use within a loop or branch counts as one by the loop or branch, where the value is older. Only
+// graphs that run count: others may hold ops that have moved.
 void Machine::find_last_uses() {
   struct Place {
     ir::GraphId graph;
@@ -29,32 +30,36 @@ void Machine::find_last_uses() {
   };
   std::vector<Place> places(kernel_.ops.size());
   std::vector<ir::OpId> owners(kernel_.graphs.size());
-  for (size_t g = 0; g < kernel_.graphs.size(); ++g) {
-    const ir::GraphId graph(static_cast<i64>(g));
-    for (size_t i = 0; i < kernel_[graph].ops.size(); ++i) {
-      const ir::OpId op = kernel_[graph].ops[i];
-      places[op.index] = {graph, static_cast<i64>(i)};
-      for (ir::GraphId region : kernel_[op].regions) owners[region.index] = op;
+  std::vector<ir::GraphId> graphs;
+  for (const ir::Root& root : kernel_.roots) graphs.push_back(root.body);
+  for (size_t g = 0; g < graphs.size(); ++g) {
+    const std::vector<ir::OpId>& ops = kernel_[graphs[g]].ops;
+    for (size_t i = 0; i < ops.size(); ++i) {
+      places[ops[i].index] = {graphs[g], static_cast<i64>(i)};
+      for (ir::GraphId region : kernel_[ops[i]].regions) {
+        owners[region.index] = ops[i];
+        graphs.push_back(region);
+      }
     }
   }
   std::vector<ir::OpId> last(kernel_.values.size());
   auto use = [&](ir::ValueId value, ir::OpId by) {
-    while (by && places[by.index].graph != kernel_[value].owner) {
+    while (places[by.index].graph != kernel_[value].owner) {
       by = owners[places[by.index].graph.index];
+      BUG_IF(!by, "a value of no graph around its use");
     }
-    if (!by) return;  // in a graph that nothing runs any more
     ir::OpId& so_far = last[value.index];
     if (!so_far || places[so_far.index].index < places[by.index].index) so_far = by;
   };
-  for (const ir::Graph& graph : kernel_.graphs) {
-    for (ir::OpId op : graph.ops) {
+  for (ir::GraphId graph : graphs) {
+    for (ir::OpId op : kernel_[graph].ops) {
       for (ir::ValueId result : kernel_[op].results) use(result, op);
       for (ir::ValueId operand : kernel_[op].operands) use(operand, op);
     }
   }
-  for (const ir::Graph& graph : kernel_.graphs) {
-    for (ir::ValueId value : graph.params) last[value.index] = {};
-    for (ir::ValueId value : graph.yields) last[value.index] = {};
+  for (ir::GraphId graph : graphs) {
+    for (ir::ValueId value : kernel_[graph].params) last[value.index] = {};
+    for (ir::ValueId value : kernel_[graph].yields) last[value.index] = {};
   }
   last_uses_.resize(kernel_.ops.size());
   for (size_t v = 0; v < last.size(); ++v) {
