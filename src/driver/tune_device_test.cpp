@@ -117,7 +117,10 @@ TEST_F(TuneOnDevice, ADeviceThatStopsWorkingIsGivenUp) {
   EXPECT_TRUE(std::filesystem::exists(mark(1)));
   EXPECT_THAT(log_, HasSubstr("Timing on devices 0, 1, 2\n"));
   EXPECT_THAT(log_, HasSubstr("a device is lost: "));
-  EXPECT_LE(tune::count_failures(*record), 1) << log_;
+  const auto broken = std::ranges::count_if(record->trials, [](const tune::Trial& trial) {
+    return trial.reason.contains("broke the device");  // others may run out of time
+  });
+  EXPECT_LE(broken, 1) << log_;
   EXPECT_GT(record->trials.size(), 2);
 }
 
