@@ -1,9 +1,11 @@
 #include "interp/machine.h"
 
+#include <ranges>
 #include <utility>
 
 #include "base/bug.h"
 #include "interp/ops.h"
+#include "ir/walk.h"
 
 namespace peri::interp {
 
@@ -15,55 +17,34 @@ Machine::Machine(const ir::Kernel& kernel, const Environment& environment)
       environment_(environment),
       exact_(environment.options.exact),
       values_(kernel.values.size()),
-      axes_(kernel.blocks.size()) {
-  find_last_uses();
-}
+      axes_(kernel.blocks.size()) {}
 
 Machine::~Machine() { drop_recycled(); }
 
-// A use within a loop or branch counts as one by the loop or branch, where the value is older. Only
-// graphs that run count: others may hold ops that have moved.
-void Machine::find_last_uses() {
-  struct Place {
-    ir::GraphId graph;
-    i64 index;
-  };
-  std::vector<Place> places(kernel_.ops.size());
-  std::vector<ir::OpId> owners(kernel_.graphs.size());
-  std::vector<ir::GraphId> graphs;
-  for (const ir::Root& root : kernel_.roots) graphs.push_back(root.body);
-  for (size_t g = 0; g < graphs.size(); ++g) {
-    const std::vector<ir::OpId>& ops = kernel_[graphs[g]].ops;
-    for (size_t i = 0; i < ops.size(); ++i) {
-      places[ops[i].index] = {graphs[g], static_cast<i64>(i)};
-      for (ir::GraphId region : kernel_[ops[i]].regions) {
-        owners[region.index] = ops[i];
-        graphs.push_back(region);
+// From the end: what is met first is a last use. One within a loop or branch counts as one by the
+// loop or branch, where the value is older. `needed`: by value, whether it was met.
+void Machine::find_last_uses(ir::GraphId id, std::vector<bool>& needed) {
+  const ir::Graph& graph = kernel_[id];
+  for (ir::ValueId value : graph.params) needed[value.index] = true;
+  for (ir::ValueId value : graph.yields) needed[value.index] = true;
+  for (ir::OpId op : std::views::reverse(graph.ops)) {
+    auto use = [&](ir::ValueId value) {
+      if (kernel_[value].owner != id || needed[value.index]) return;
+      needed[value.index] = true;
+      last_uses_[op.index].push_back(value);
+    };
+    auto use_all = [&](const Op& user) {
+      for (ir::ValueId operand : user.operands) use(operand);
+      for (ir::GraphId region : user.regions) {
+        for (ir::ValueId yielded : kernel_[region].yields) use(yielded);
       }
+    };
+    for (ir::ValueId result : kernel_[op].results) use(result);  // which nothing may use
+    use_all(kernel_[op]);
+    for (ir::GraphId region : kernel_[op].regions) {
+      ir::for_each_op(kernel_, region, use_all);
+      find_last_uses(region, needed);
     }
-  }
-  std::vector<ir::OpId> last(kernel_.values.size());
-  auto use = [&](ir::ValueId value, ir::OpId by) {
-    while (places[by.index].graph != kernel_[value].owner) {
-      by = owners[places[by.index].graph.index];
-      BUG_IF(!by, "a value of no graph around its use");
-    }
-    ir::OpId& so_far = last[value.index];
-    if (!so_far || places[so_far.index].index < places[by.index].index) so_far = by;
-  };
-  for (ir::GraphId graph : graphs) {
-    for (ir::OpId op : kernel_[graph].ops) {
-      for (ir::ValueId result : kernel_[op].results) use(result, op);
-      for (ir::ValueId operand : kernel_[op].operands) use(operand, op);
-    }
-  }
-  for (ir::GraphId graph : graphs) {
-    for (ir::ValueId value : kernel_[graph].params) last[value.index] = {};
-    for (ir::ValueId value : kernel_[graph].yields) last[value.index] = {};
-  }
-  last_uses_.resize(kernel_.ops.size());
-  for (size_t v = 0; v < last.size(); ++v) {
-    if (last[v]) last_uses_[last[v].index].push_back(ir::ValueId(static_cast<i64>(v)));
   }
 }
 
@@ -181,6 +162,9 @@ Expected<void> Machine::run_cells(const ir::Root& root, i64 begin, i64 end) {
   auto ranges = grid(root);
   if (!ranges) return std::unexpected(ranges.error());
   end = std::min(end, cells_of(*ranges));
+  last_uses_.assign(kernel_.ops.size(), {});
+  std::vector<bool> needed(kernel_.values.size());
+  find_last_uses(root.body, needed);
   for (i64 cell = begin; cell < end; ++cell) {
     if (environment_.before_cell) {
       if (auto done = environment_.before_cell(); !done) return done;

@@ -35,7 +35,7 @@ class Machine {
   Expected<void> run_cells(const ir::Root& root, i64 begin, i64 end);
 
  private:
-  void find_last_uses();
+  void find_last_uses(ir::GraphId id, std::vector<bool>& needed);
   Expected<void> run_graph(ir::GraphId graph);
   Expected<void> run_op(const ir::Op& op);
   Expected<void> run_for(const ir::Op& op);
@@ -76,8 +76,9 @@ class Machine {
   const Environment& environment_;
   bool exact_;
   std::vector<Tile> values_;
-  std::vector<std::vector<ir::ValueId>> last_uses_;  // by op: values that nothing needs after it
-  std::vector<AxisState> axes_;                      // by block
+  std::vector<std::vector<ir::ValueId>>
+      last_uses_;                // by op, of the root that runs: values that nothing needs then
+  std::vector<AxisState> axes_;  // by block
   std::unordered_map<const SymNode*, SymValue> symbols_;
 };
 
